@@ -1,0 +1,270 @@
+"""What crosses the wire between the lab service and its clients: views and errors, no behaviour.
+
+Every model is frozen. The service fills them, the client reads them; both import this one file, so a
+renamed field is a type error and not a surprise in class.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from cyberlab.spec.image import ImageSpec
+
+API = "/services/lab/api/v1"
+"""Where the API lives under the hub's public URL."""
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+# ---------------------------------------------------------------- errors
+class Problem(View):
+    """One thing wrong with one field."""
+
+    path: str
+    """Which field, JSON-path-like: ``name``, ``files[0].path``, ``env.INTERVAL``."""
+    code: str
+    """Stable, kebab-case: ``name-invalid``, ``base-unknown``."""
+    message: str
+    """What is wrong and what to do, in a student's words."""
+
+
+class ErrorInfo(View):
+    code: str
+    message: str
+    problems: tuple[Problem, ...] = ()
+
+
+class ErrorBody(View):
+    """The body of every answer that is not 2xx."""
+
+    error: ErrorInfo
+
+
+# ---------------------------------------------------------------- catalogue
+class Library(View):
+    """A library that fits a base, offered by the form."""
+
+    name: str
+    kind: Literal["apt", "pip", "npm"]
+    summary: str
+    """One line a beginner understands."""
+
+
+class Base(View):
+    """A base image of the catalogue."""
+
+    name: str
+    title: str
+    summary: str
+    image: str
+    """Reference on the workshop engine: what FROM names."""
+    language: Literal["python", "node"]
+    versions: dict[str, str] = Field(default_factory=dict)
+    """What is inside: ``{"Python": "3.11.2", "numpy": "1.24.2"}``."""
+    size_mb: int | None = None
+    """Unpacked size in MB (10^6 bytes); None until it is built."""
+    ready: bool = False
+    """Built and present on the workshop engine."""
+    build_seconds: int
+    """About how long its first build takes."""
+    libraries: tuple[Library, ...] = ()
+    includes: tuple[str, ...] = ()
+    """Import names already inside."""
+    platforms: tuple[str, ...] = ()
+
+
+class Scenario(View):
+    """A way to run an image."""
+
+    name: str
+    title: str
+    summary: str
+    command: tuple[str, ...]
+    bases: tuple[str, ...]
+    """The bases it fits."""
+    ports: tuple[int, ...] = ()
+    sample_path: str = "main.py"
+    sample: str = ""
+    """A small program that works, to begin with."""
+
+
+class SpecLimits(View):
+    file_bytes: int = 1_000_000
+    total_bytes: int = 8_000_000
+    files: int = 200
+
+
+class Catalogue(View):
+    bases: tuple[Base, ...]
+    scenarios: tuple[Scenario, ...]
+    device_profiles: tuple[str, ...] = ()
+    limits: SpecLimits = SpecLimits()
+
+    def base(self, name: str) -> Base | None:
+        return next((b for b in self.bases if b.name == name), None)
+
+    def scenario(self, name: str) -> Scenario | None:
+        return next((s for s in self.scenarios if s.name == name), None)
+
+
+# ---------------------------------------------------------------- jobs
+class JobKind(StrEnum):
+    BUILD = "build"
+    TRIAL = "trial"
+    DEPLOY = "deploy"
+
+
+class Phase(StrEnum):
+    """The one progress vocabulary: builds, trials and deployments all speak it."""
+
+    QUEUED = "queued"
+    PREPARING = "preparing"
+    BUILDING = "building"
+    PUSHING = "pushing"
+    STARTING = "starting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (Phase.DONE, Phase.FAILED, Phase.CANCELLED)
+
+
+class JobEvent(View):
+    """One event of a job's stream. SSE ``id`` is `id`, so a client resumes with Last-Event-ID."""
+
+    id: int
+    """1, 2, 3 ... within the job."""
+    job: str
+    at: datetime
+    kind: Literal["phase", "log", "step", "error"]
+    phase: Phase
+    """The phase in force when the event happened."""
+    text: str = ""
+    step: int | None = None
+    steps: int | None = None
+    """With `step`: progress, for example instruction 3 of 7."""
+
+
+class Job(View):
+    id: str
+    kind: JobKind
+    owner: str
+    name: str
+    phase: Phase
+    created: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+    error: ErrorInfo | None = None
+    result: dict[str, Any] = Field(default_factory=dict)
+    """build: ``{"image": "owner/name:version", "digest": ..., "reused": bool}``;
+    trial: ``{"exit_code": 0}``; deploy: ``{"deployment": name, "devices": [...]}``."""
+
+
+class BuildRequest(View):
+    spec: ImageSpec
+
+
+class TrialRequest(View):
+    image: str
+    """``name`` or ``name:version``."""
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict)
+    seconds: int = Field(default=60, ge=1, le=3600)
+    """The trial is stopped and removed after this time."""
+
+
+class ExecRequest(View):
+    command: tuple[str, ...] = Field(min_length=1)
+
+
+class ExecResult(View):
+    exit_code: int
+    output: str
+
+
+# ---------------------------------------------------------------- things
+class Image(View):
+    owner: str
+    name: str
+    version: int
+    digest: str
+    """Registry manifest digest, ``sha256:...``."""
+    spec_digest: str
+    size_mb: int
+    created: datetime
+    base: str
+
+    @property
+    def ref(self) -> str:
+        return f"{self.owner}/{self.name}:{self.version}"
+
+
+class SavedSpec(View):
+    spec: ImageSpec
+    updated: datetime
+
+
+class Device(View):
+    name: str
+    id: str
+    """Swarm node id."""
+    cluster: str | None
+    state: Literal["ready", "away", "paused"]
+    platform: str
+    """``linux/amd64``, ``linux/arm64``."""
+    cpus: float
+    memory_mb: int
+    simulated: bool
+    address: str
+    running: int
+    """Tasks running on it now."""
+
+
+class TaskView(View):
+    device: str
+    state: Literal["waiting", "starting", "running", "stopped", "failed", "away"]
+    message: str = ""
+    """In plain words why it is not running."""
+    since: datetime | None = None
+
+
+class Deployment(View):
+    owner: str
+    name: str
+    image: str
+    digest: str
+    devices: tuple[str, ...]
+    tasks: tuple[TaskView, ...]
+    created: datetime
+    updated: datetime
+
+
+class Share(View):
+    owner: str
+    reader: str
+    created: datetime
+
+
+class AuditEntry(View):
+    at: datetime
+    actor: str
+    action: str
+    object: str
+    allowed: bool
+    reason: str = ""
+    address: str = ""
+
+
+class PartHealth(View):
+    part: Literal["engine", "swarm", "registry", "database", "lab", "ingest", "hub"]
+    ok: bool
+    detail: str = ""

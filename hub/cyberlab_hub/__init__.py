@@ -1,0 +1,1 @@
+"""The server side of the lab: hub wiring, lab service, workshop, ingest gateway and set-up."""

@@ -1,0 +1,167 @@
+"""Every setting of the server side, in one place. Read once at start; passed on as a value.
+
+Order of precedence: environment (`CYBERLAB_*`), then `lab.env` in the state folder, then the default.
+Secrets are never settings: they are files under ``state/secrets`` (mode 0600), read by the one part that needs each.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The checkout (or the installed tree) with `spawner_images`, `notebooks` and `jupyterhub_config.py`."""
+
+
+def default_state() -> Path:
+    """``/var/lib/cyberlab``: one machine is one lab, whichever checkout started it."""
+    return Path(os.environ.get("CYBERLAB_STATE", "/var/lib/cyberlab"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    state: Path
+    name: str = "cyberlab"
+    """Prefix of every container, volume, network and image the lab makes; value of their label `cyberlab.lab`."""
+    bind: str = "127.0.0.1"
+    """Where the public proxy listens. ``0.0.0.0`` opens the lab to the network."""
+    hub_port: int = 8000
+    subnet: str = "10.77.0.0/16"
+    """Cut into three networks: devices (.0.0/22), data (.4.0/24), users (.8.0/22)."""
+    pis: int = 3
+    """Simulated Raspberry Pis that `up` starts."""
+    pi_cpus: float = 1.0
+    pi_memory_mb: int = 1024
+    engine_url: str = ""
+    """Another workshop engine (``tcp://host:2376``). Empty: `up` starts one as a container."""
+    database_url: str = ""
+    """SQLAlchemy URL of the lab's database. Empty: SQLite in the state folder."""
+    influx_url: str = ""
+    """Another InfluxDB. Empty: `up` starts one as a container."""
+    influx_org: str = ""
+    """Set it to speak to InfluxDB 2.x (the token is ``secrets/influx.token``)."""
+    server_memory_mb: int = 1024
+    server_cpus: float = 1.0
+    server_pids: int = 256
+    build_seconds: int = 900
+    build_memory_mb: int = 1024
+    build_slots: int = 2
+    """Builds at once in all."""
+
+    # ------------------------------------------------------------ networks
+    def network(self, which: str) -> IPv4Network:
+        base = IPv4Network(self.subnet).network_address
+        offset, prefix = {"devices": (0, 22), "data": (4 * 256, 24), "users": (8 * 256, 22)}[which]
+        return IPv4Network((int(base) + offset, prefix))
+
+    def gateway(self, which: str) -> str:
+        """The host's own address on that network."""
+        return str(self.network(which).network_address + 1)
+
+    def address(self, which: str, number: int) -> str:
+        return str(IPv4Address(int(self.network(which).network_address) + number))
+
+    @property
+    def engine_address(self) -> str:
+        return self.address("devices", 2)
+
+    @property
+    def registry_address(self) -> str:
+        return self.address("devices", 3)
+
+    @property
+    def influx_address(self) -> str:
+        return self.address("data", 2)
+
+    # ------------------------------------------------------------ where parts answer
+    @property
+    def public_url(self) -> str:
+        host = "127.0.0.1" if self.bind in ("0.0.0.0", "") else self.bind  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self.hub_port}"
+
+    @property
+    def hub_api_url(self) -> str:
+        """The hub's API for user servers and the lab service (host address on the users' network)."""
+        return f"http://{self.gateway('users')}:8081/hub/api"
+
+    @property
+    def lab_url(self) -> str:
+        """The lab service, plain HTTP, reachable from the host and the users' network only."""
+        return f"http://{self.gateway('users')}:8082"
+
+    @property
+    def token_url(self) -> str:
+        """Registry tokens, TLS, on the devices' network."""
+        return f"https://{self.gateway('devices')}:8444/token"
+
+    @property
+    def ingest_url(self) -> str:
+        """The ingest gateway, TLS, on the devices' network."""
+        return f"https://{self.gateway('devices')}:8443"
+
+    @property
+    def registry(self) -> str:
+        return f"{self.registry_address}:5000"
+
+    @property
+    def workshop_url(self) -> str:
+        return self.engine_url or f"tcp://{self.engine_address}:2376"
+
+    @property
+    def store_url(self) -> str:
+        return self.influx_url or f"http://{self.influx_address}:8086"
+
+    @property
+    def db_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.state / 'lab.sqlite'}"
+
+    # ------------------------------------------------------------ files
+    @property
+    def secrets(self) -> Path:
+        return self.state / "secrets"
+
+    @property
+    def certs(self) -> Path:
+        """``ca.crt``, and ``NAME.crt``/``NAME.key`` for lab, ingest, registry, engine, engine-client."""
+        return self.state / "certs"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    def secret(self, name: str) -> str:
+        """Read one secret. Raises FileNotFoundError when set-up has not made it."""
+        return (self.secrets / name).read_text().strip()
+
+
+def load() -> Settings:
+    """Settings from the environment over ``lab.env`` over defaults.
+
+    Raises:
+        ValueError: a setting has the wrong form; names the setting.
+    """
+    state = default_state()
+    values: dict[str, str] = {}
+    env_file = state / "lab.env"
+    if env_file.exists():
+        for line in env_file.read_text().splitlines():
+            if "=" in line and not line.lstrip().startswith("#"):
+                key, _, value = line.partition("=")
+                values[key.strip()] = value.strip()
+    values.update({k: v for k, v in os.environ.items() if k.startswith("CYBERLAB_")})
+    chosen: dict[str, str | int | float] = {}
+    for field in fields(Settings):
+        if field.name == "state":
+            continue
+        # PIS=20 is the one short form, because people type it
+        raw = values.get(f"CYBERLAB_{field.name.upper()}") or (os.environ.get("PIS") if field.name == "pis" else None)
+        if raw is None:
+            continue
+        kind = {"int": int, "float": float}.get(str(field.type), str)
+        try:
+            chosen[field.name] = kind(raw)
+        except ValueError as error:
+            raise ValueError(f"CYBERLAB_{field.name.upper()}={raw!r} is not {field.type}") from error
+    return Settings(state=state, **chosen)  # type: ignore[arg-type]  # each value was made by its field's type

@@ -248,6 +248,35 @@ class Deployment(View):
     updated: datetime
 
 
+class LogLine(View):
+    """A line that a deployed program wrote."""
+
+    device: str
+    text: str
+    at: str = ""
+    """RFC 3339 time; empty when the engine did not say."""
+
+
+class Measurement(View):
+    """What there is to read under one name."""
+
+    measurement: str
+    fields: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
+class RefusedLine(View):
+    line: int
+    reason: str
+
+
+class Written(View):
+    """The answer to points sent."""
+
+    written: int
+    refused: tuple[RefusedLine, ...] = ()
+
+
 class Share(View):
     owner: str
     reader: str

@@ -1,0 +1,230 @@
+"""Stand-ins for the outside: each keeps the promises of the seam it stands in for, in memory.
+
+`FakeWorkshop` understands a handful of programs (`echo`, `sleep`, `exit`), enough for the contract tests,
+which run the same lines on it and on the real engines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from cyberlab.wire import Device, PartHealth, Phase, TaskView
+from cyberlab_hub.errors import Cancelled, HubError, NotFound, WorkFailed
+from cyberlab_hub.workshop.orders import (
+    BaseState,
+    BuildOrder,
+    BuiltImage,
+    DeploymentState,
+    DeployOrder,
+    ExecOutcome,
+    LogLine,
+    Progress,
+    TrialEnd,
+    TrialOrder,
+)
+
+
+def sha256(text: str) -> str:
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def pi(number: int, *, state: Literal["ready", "away", "paused"] = "ready", cluster: str = "shelf") -> Device:
+    return Device(
+        name=f"pi{number:02}", id=f"node{number:02}", cluster=cluster, state=state, platform="linux/amd64",
+        cpus=1, memory_mb=1024, simulated=True, address=f"10.77.0.{10 + number}", running=0,
+    )  # fmt: skip
+
+
+class RecordedProgress:
+    """A `Progress` that remembers; `cancel()` does what the user's cancel does."""
+
+    def __init__(self) -> None:
+        self.phases: list[Phase] = []
+        self.lines: list[str] = []
+        self.steps: list[tuple[int, int, str]] = []
+        self._cancelled = False
+        self._stops: list[Callable[[], None]] = []
+
+    def phase(self, phase: Phase, text: str = "") -> None:
+        self.phases.append(phase)
+
+    def log(self, text: str) -> None:
+        self.lines.append(text)
+
+    def step(self, step: int, steps: int, text: str) -> None:
+        self.steps.append((step, steps, text))
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def on_cancel(self, stop: Callable[[], None]) -> None:
+        self._stops.append(stop)
+        if self._cancelled:
+            stop()
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        for stop in self._stops:
+            stop()
+
+
+class FakeWorkshop:
+    """`workshop.orders.Workshop` without engines. Set `down` to a `PartDown` and every call raises it."""
+
+    def __init__(self, *, devices: Sequence[Device] = (pi(1), pi(2), pi(3))) -> None:
+        self.device_list = list(devices)
+        self.bases = {
+            f"cyberlab/{name}": BaseState(True, 150_000_000, (("Python", "3.11.2"),), sha256(name))
+            for name in ("python", "python-science", "python-vision", "node")
+        }
+        self.images: dict[str, set[str]] = {}
+        self.orders: list[BuildOrder | TrialOrder | DeployOrder] = []
+        self.deployed: dict[tuple[str, str], DeployOrder] = {}
+        self.trials: dict[str, TrialOrder] = {}
+        self.down: HubError | None = None
+        self.during_build: Callable[[BuildOrder, Progress], None] = lambda _order, _progress: None
+        self.during_deploy: Callable[[DeployOrder, Progress], None] = lambda _order, _progress: None
+
+    def _up(self) -> None:
+        if self.down is not None:
+            raise self.down
+
+    # ------------------------------------------------------------ bases and builds
+    def base_state(self, image: str) -> BaseState:
+        self._up()
+        return self.bases.get(image, BaseState(False))
+
+    def prepare_base(self, name: str, progress: Progress) -> None:
+        self._up()
+        image = f"cyberlab/{name}"
+        if not self.base_state(image).ready:
+            progress.phase(Phase.PREPARING, f"Building the base image {name}")
+            self.bases[image] = BaseState(True, 150_000_000, (("Python", "3.11.2"),), sha256(name))
+
+    def build(self, order: BuildOrder, progress: Progress) -> BuiltImage:
+        self._up()
+        self.orders.append(order)
+        progress.phase(Phase.BUILDING)
+        self.during_build(order, progress)
+        lines = [line for line in order.dockerfile.splitlines() if line and not line.startswith("#")]
+        for number, line in enumerate(lines, 1):
+            if progress.cancelled:
+                raise Cancelled("cancelled", "You stopped this build.")
+            progress.step(number, len(lines), line)
+            if shlex.split(line)[:2] in (["RUN", "false"], ["RUN", "exit"]):
+                raise WorkFailed("build-failed", f"Step {number} of {len(lines)} failed: {line}")
+        if progress.cancelled:
+            raise Cancelled("cancelled", "You stopped this build.")
+        progress.phase(Phase.PUSHING)
+        digest = sha256(order.dockerfile + repr(order.files) + order.base_image)
+        self.images.setdefault(f"{order.owner}/{order.name}", set()).add(digest)
+        return BuiltImage(digest, 151_000_000)
+
+    def delete_image(self, repository: str, digest: str) -> None:
+        self._up()
+        self.images.get(repository, set()).discard(digest)
+
+    # ------------------------------------------------------------ trials
+    def run_trial(self, order: TrialOrder, progress: Progress) -> TrialEnd:
+        self._up()
+        self.orders.append(order)
+        progress.phase(Phase.STARTING)
+        if order.digest not in self.images.get(order.repository, set()):
+            raise WorkFailed("image-missing", f"The image {order.repository} is not in the registry.")
+        stopped = threading.Event()
+        progress.on_cancel(stopped.set)
+        self.trials[order.job] = order
+        try:
+            progress.phase(Phase.RUNNING)
+            return self._program(order, progress, stopped)
+        finally:
+            del self.trials[order.job]
+
+    def _program(self, order: TrialOrder, progress: Progress, stopped: threading.Event) -> TrialEnd:
+        words = list(order.command)
+        if words[:2] == ["sh", "-c"]:
+            words = shlex.split(words[2])
+        if words[:1] == ["echo"]:
+            progress.log(" ".join(words[1:]))
+        if words[:1] == ["exit"]:
+            return TrialEnd(int(words[1]), "ended by itself")
+        if words[:1] == ["sleep"]:
+            wanted = float(words[1])
+            if stopped.wait(min(wanted, order.seconds)):
+                raise Cancelled("cancelled", "You stopped this trial.")
+            if wanted > order.seconds:
+                return TrialEnd(None, "time over")
+        return TrialEnd(0, "ended by itself")
+
+    def exec_in_trial(self, job: str, command: Sequence[str], seconds: float) -> ExecOutcome:
+        self._up()
+        if job not in self.trials:
+            raise NotFound("trial-ended", "This trial is not running any more.")
+        return ExecOutcome(0, " ".join(command[1:]) + "\n" if command[0] == "echo" else "")
+
+    # ------------------------------------------------------------ deployments
+    def deploy(self, order: DeployOrder, progress: Progress) -> None:
+        self._up()
+        self.orders.append(order)
+        progress.phase(Phase.STARTING)
+        if order.digest not in self.images.get(order.repository, set()):
+            raise WorkFailed("deploy-failed", f"{order.image} is not in the registry.")
+        self.deployed[order.owner, order.name] = order
+        self.during_deploy(order, progress)
+        if progress.cancelled:
+            raise Cancelled("cancelled", "You stopped this deployment.")
+        for number, node in enumerate(order.node_ids, 1):
+            progress.step(number, len(order.node_ids), f"{self._device(node).name} runs it")
+        progress.phase(Phase.RUNNING)
+
+    def _device(self, node: str) -> Device:
+        return next(device for device in self.device_list if device.id == node)
+
+    def deployments(self, owner: str | None = None) -> tuple[DeploymentState, ...]:
+        self._up()
+        return tuple(
+            DeploymentState(
+                order.owner,
+                order.name,
+                order.deployment,
+                order.image,
+                tuple(TaskView(device=self._device(node).name, state="running") for node in order.node_ids),
+            )
+            for order in self.deployed.values()
+            if owner in (None, order.owner)
+        )
+
+    def remove_deployment(self, owner: str, name: str) -> None:
+        self._up()
+        self.deployed.pop((owner, name), None)
+
+    def deployment_logs(self, owner: str, name: str, tail: int, follow: bool) -> Iterator[LogLine]:
+        self._up()
+        order = self.deployed.get((owner, name))
+        if order is None:
+            raise NotFound("deployment-unknown", f"There is no deployment named {name}.")
+        for node in order.node_ids:
+            for number in range(tail):
+                yield LogLine(self._device(node).name, f"line {number + 1}", "2026-01-01T00:00:00Z")
+        while follow and (owner, name) in self.deployed:
+            yield LogLine(self._device(order.node_ids[0]).name, "still here", "2026-01-01T00:00:01Z")
+            time.sleep(0.05)
+
+    # ------------------------------------------------------------ devices and health
+    def devices(self) -> tuple[Device, ...]:
+        self._up()
+        running = [node for order in self.deployed.values() for node in order.node_ids]
+        return tuple(d.model_copy(update={"running": running.count(d.id)}) for d in self.device_list)
+
+    def health(self) -> tuple[PartHealth, ...]:
+        code = self.down.code.removesuffix("-down") if self.down else ""
+        return tuple(
+            PartHealth(part=part, ok=part != code, detail="" if part != code else str(self.down))
+            for part in ("engine", "swarm", "registry")
+        )

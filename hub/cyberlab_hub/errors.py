@@ -6,6 +6,7 @@
     ├── NotFound
     ├── Conflict             a name taken, something still in use
     ├── SpecRefused          problems, one a field
+    ├── QueryRefused         InfluxDB (or the lab) will not run this query; its own words
     ├── OverQuota            names the quota, its value and what is in use
     ├── PartDown             a part (engine, swarm, registry, database) does not answer
     ├── WorkFailed           a build, trial or deployment that went wrong because of what it runs
@@ -47,6 +48,10 @@ class Conflict(HubError): ...
 
 
 class SpecRefused(HubError): ...
+
+
+class QueryRefused(HubError):
+    """`code` is ``query-refused``. The query is the user's own text, so this is theirs to correct."""
 
 
 class OverQuota(HubError): ...

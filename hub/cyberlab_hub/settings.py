@@ -30,8 +30,8 @@ class Settings:
     hub_port: int = 8000
     subnet: str = "10.77.0.0/16"
     """Cut into three networks: devices (.0.0/22), data (.4.0/24), users (.8.0/22)."""
-    pis: int = 3
-    """Simulated Raspberry Pis that `up` starts."""
+    pis: int = -1
+    """Simulated Raspberry Pis that `up` keeps. -1: those there are, and three in a new lab."""
     pi_cpus: float = 1.0
     pi_memory_mb: int = 1024
     engine_url: str = ""

@@ -1,0 +1,205 @@
+"""`cyberlab-hub`: the operator's command. Each command is a few lines; the work is in `setup` and `accounts`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from cyberlab_hub import settings as settings_module
+from cyberlab_hub.errors import HubError
+from cyberlab_hub.settings import Settings
+
+app = typer.Typer(
+    help="Set up and look after a cyberlab. `cyberlab-hub up` starts everything; `down` stops it and keeps the data.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+user_app = typer.Typer(help="Accounts: list, add, approve, set a password.", no_args_is_help=True)
+device_app = typer.Typer(help="Devices: list them, move them to a cluster, enrol and remove them.", no_args_is_help=True)
+app.add_typer(user_app, name="user")
+app.add_typer(device_app, name="device")
+
+
+@contextmanager
+def _session(*, root: bool = True) -> Iterator[tuple[Settings, Console]]:
+    """Settings and console; an expected error becomes one clear line and exit status 1."""
+    from cyberlab_hub.setup.steps import make_console
+
+    console = make_console()
+    try:
+        settings = settings_module.load()
+        if root and os.geteuid() != 0:
+            raise HubError("not-root", "this command needs root: it works on Docker and on /var/lib. Try it with sudo.")
+        yield settings, console
+    except (HubError, ValueError) as error:
+        code = getattr(error, "code", "setting-invalid")
+        Console(stderr=True, highlight=False).print(f"[red]error[/] [{code}] {error}", markup=True)
+        sys.exit(1)
+
+
+@app.command()
+def up() -> None:
+    """Start the lab, reusing what is there. PIS=20 in the environment: with twenty simulated Pis."""
+    from cyberlab_hub.setup.up import announce, up as bring_up
+
+    with _session() as (settings, console):
+        bring_up(settings, console)
+        announce(settings, console)
+
+
+@app.command()
+def down() -> None:
+    """Stop exactly what `up` started. Homes, images, readings and accounts stay."""
+    from cyberlab_hub.setup.up import down as bring_down
+
+    with _session() as (settings, console):
+        bring_down(settings, console)
+
+
+@app.command()
+def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Stop the lab and remove its images, volumes (also the users' homes!) and state."""
+    from cyberlab_hub.setup.up import clean as remove_all
+
+    with _session() as (settings, console):
+        if not yes and sys.stdin.isatty():
+            typer.confirm(f"Remove the lab in {settings.state} with every home and every reading?", abort=True)
+        remove_all(settings, console)
+
+
+@app.command()
+def demo() -> None:
+    """Start the lab and run the first lesson as the user `student`, from the form to the chart."""
+    from cyberlab_hub.demo import run_demo
+    from cyberlab_hub.setup.up import announce, up as bring_up
+
+    with _session() as (settings, console):
+        bring_up(settings, console)
+        announce(settings, console)
+        run_demo(settings, console)
+
+
+@app.command()
+def bases(names: Annotated[list[str] | None, typer.Argument(help="Which; default: all.")] = None) -> None:
+    """Build base images for users' code now, instead of when somebody first uses one."""
+    from cyberlab_hub.setup.bases import ensure_bases
+    from cyberlab_hub.setup.steps import Step, StepRunner
+
+    with _session() as (settings, console):
+        chosen = names or ["python", "python-science", "python-vision", "node"]
+        steps = [Step(n, f"Base image {n}", lambda n=n: ensure_bases(settings, [n]), tuple(chosen[:i][-1:])) for i, n in enumerate(chosen)]  # type: ignore[misc]  # a default argument is how a lambda keeps its n
+        StepRunner(console).run(steps)
+
+
+@app.command()
+def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """What runs, where, and what is wrong. Exit status 1 when a part is down."""
+    from cyberlab_hub.setup.status import collect
+
+    with _session() as (settings, console):
+        parts = collect(settings)
+        if as_json:
+            print(json.dumps([part.model_dump() for part in parts]))
+        else:
+            table = Table("part", "state", "detail", title=f"{settings.name} at {settings.public_url}")
+            for part in parts:
+                table.add_row(part.part, "[green]runs[/]" if part.ok else "[red]down[/]", part.detail)
+            console.print(table)
+        if not all(part.ok for part in parts):
+            sys.exit(1)
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Option("--user", help="Whose.")],
+    hours: Annotated[float, typer.Option(help="How long it lives.")] = 24,
+) -> None:
+    """Print a narrow API token of a user for scripts: it may use the lab service and nothing else."""
+    from cyberlab_hub.accounts import api_token
+
+    with _session() as (settings, _):
+        scopes = ["custom:cyberlab:use", f"read:users:name!user={user}"]
+        print(api_token(settings, user, scopes, expires_in=int(hours * 3600), note="cyberlab-hub token"))
+
+
+# ---------------------------------------------------------------- accounts
+@user_app.command("list")
+def user_list() -> None:
+    """Every account and whether it is approved."""
+    from cyberlab_hub.accounts import list_accounts
+
+    with _session() as (settings, console):
+        table = Table("name", "approved", "administrator")
+        for account in list_accounts(settings):
+            table.add_row(account.name, "yes" if account.approved else "no", "yes" if account.admin else "")
+        console.print(table)
+
+
+@user_app.command("add")
+def user_add(name: str, admin: Annotated[bool, typer.Option("--admin")] = False) -> None:
+    """Add an account and print its password, once."""
+    import secrets
+
+    from cyberlab_hub.accounts import create_account
+
+    with _session() as (settings, _):
+        password = secrets.token_urlsafe(9)
+        create_account(settings, name, password, admin=admin)
+        print(password)
+
+
+@user_app.command("approve")
+def user_approve(name: str) -> None:
+    """Let somebody who signed up sign in."""
+    from cyberlab_hub.accounts import approve
+
+    with _session() as (settings, _):
+        approve(settings, name)
+
+
+@user_app.command("password")
+def user_password(name: str) -> None:
+    """Set a new password and print it, once."""
+    import secrets
+
+    from cyberlab_hub.accounts import set_password
+    from cyberlab_hub.setup.certs import write_private
+
+    with _session() as (settings, _):
+        password = secrets.token_urlsafe(9)
+        set_password(settings, name, password)
+        if name == "student":
+            # the demonstration signs in with it
+            write_private(settings.secrets / "student.password", password.encode())
+        print(password)
+
+
+# ---------------------------------------------------------------- devices
+@device_app.command("list")
+def device_list(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """Every device of the swarm."""
+    from cyberlab_hub.workshop.workshop import DockerWorkshop
+
+    with _session() as (settings, console):
+        devices = DockerWorkshop(settings).devices()
+        if as_json:
+            print(json.dumps([d.model_dump() for d in devices]))
+            return
+        table = Table("device", "state", "cluster", "platform", "CPUs", "memory", "address", "tasks")
+        for d in devices:
+            kind = f"{d.platform}{' (simulated)' if d.simulated else ''}"
+            table.add_row(d.name, d.state, d.cluster or "", kind, f"{d.cpus:g}", f"{d.memory_mb} MB", d.address, str(d.running))
+        console.print(table)
+
+
+def main() -> None:
+    app()

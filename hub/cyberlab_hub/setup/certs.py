@@ -1,0 +1,187 @@
+"""The lab's certificate authority, and a certificate for each part with only the usages it needs.
+
+Written below `settings.certs`: ``ca.crt``/``ca.key``, then NAME.crt/NAME.key. Keys are 0600.
+Server and client certificates have separate extended key usages, so a stolen server key opens no engine.
+A certificate is made anew when it is missing, ends within a third of its life, or names other addresses.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from cyberlab_hub.settings import Settings
+
+CA_DAYS = 3650
+LEAF_DAYS = 90
+CLOCK_SLACK = dt.timedelta(hours=1)
+"""A Pi without a clock chip is behind for a while after it starts."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    name: str
+    addresses: tuple[str, ...] = ()
+    """IP addresses and host names in the certificate; empty for a client."""
+    client: bool = False
+
+
+def holders(settings: Settings) -> tuple[Holder, ...]:
+    """Who holds a certificate in this lab."""
+    host = settings.gateway("devices")
+    return (
+        Holder("engine", (settings.engine_address, "localhost", "127.0.0.1")),
+        Holder("engine-client", client=True),
+        Holder("registry", (settings.registry_address,)),
+        Holder("lab", (host, "localhost", "127.0.0.1")),
+        Holder("ingest", (host, "localhost", "127.0.0.1")),
+        Holder("token-signer"),
+    )
+
+
+def ensure(settings: Settings) -> list[str]:
+    """Make what is missing or near its end. Returns the names made (empty: nothing to do)."""
+    settings.certs.mkdir(parents=True, exist_ok=True)
+    settings.certs.chmod(0o755)
+    made: list[str] = []
+    if not (settings.certs / "ca.key").exists():
+        _make_ca(settings.certs)
+        made.append("ca")
+    ca = _load(settings.certs / "ca.crt")
+    ca_key = serialization.load_pem_private_key((settings.certs / "ca.key").read_bytes(), None)
+    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
+        raise TypeError("ca.key is not an elliptic-curve key")
+    for holder in holders(settings):
+        if "ca" in made or not _good(settings.certs / f"{holder.name}.crt", holder):
+            _issue(settings.certs, holder, ca, ca_key)
+            made.append(holder.name)
+    return made
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _load(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def _good(path: Path, holder: Holder) -> bool:
+    if not path.exists() or not path.with_suffix(".key").exists():
+        return False
+    cert = _load(path)
+    life = cert.not_valid_after_utc - cert.not_valid_before_utc
+    if _now() > cert.not_valid_after_utc - life / 3:
+        return False
+    try:
+        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return not holder.addresses
+    return set(names) == set(_names(holder.addresses))
+
+
+def _names(addresses: tuple[str, ...]) -> list[x509.GeneralName]:
+    return [
+        x509.IPAddress(ip_address(a)) if _is_ip(a) else x509.DNSName(a) for a in dict.fromkeys(addresses)
+    ]
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _subject(name: str) -> x509.Name:
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "cyberlab"),
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+        ]
+    )
+
+
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_now() - CLOCK_SLACK)
+        .not_valid_after(_now() + dt.timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _make_ca(folder: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _subject("cyberlab CA")
+    cert = (
+        _builder(name, name, key.public_key(), CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(ca=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    _write(folder, "ca", cert, key)
+
+
+def _issue(folder: Path, holder: Holder, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = (
+        _builder(_subject(holder.name), ca.subject, key.public_key(), LEAF_DAYS)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(ca=False), critical=True)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
+        )
+    )
+    if holder.client:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+    elif holder.addresses:
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        ).add_extension(x509.SubjectAlternativeName(_names(holder.addresses)), critical=False)
+    _write(folder, holder.name, builder.sign(ca_key, hashes.SHA256()), key)
+
+
+def _write(folder: Path, name: str, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_private(folder / f"{name}.key", private)
+    (folder / f"{name}.crt").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a secret so that it never exists with wider rights than 0600, nor half written."""
+    scratch = path.with_name(path.name + ".new")
+    scratch.unlink(missing_ok=True)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    scratch.replace(path)

@@ -1,0 +1,216 @@
+"""The lab's own containers on the system engine: registry, database, workshop engine, Pis, and what each may do.
+
+A container is made anew when its description or its image changed; its data is in a named volume and stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from cyberlab_hub.errors import SetupError
+from cyberlab_hub.settings import Settings
+from cyberlab_hub.setup.engines import cage_options, resolvers
+from cyberlab_hub.setup.images import reference
+from cyberlab_hub.setup.networks import network_name
+from cyberlab_hub.setup.steps import Reused
+
+LAB = "cyberlab.lab"
+PART = "cyberlab.part"
+DESCRIPTION = "cyberlab.description"
+REGISTRY_UID = 7101
+"""The user of ``spawner_images/registry``, who must be able to read the registry's key."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One container of the lab."""
+
+    name: str
+    image: str
+    network: str
+    address: str
+    volume: str
+    """Where its named volume is mounted."""
+    env: dict[str, str] = field(default_factory=dict)
+    certs: tuple[str, ...] = ()
+    """Files of `settings.certs` it gets, read-only, in /certs."""
+    certs_owner: int = 0
+    engine: bool = False
+    """It runs a Docker engine inside."""
+    memory_mb: int = 0
+    cpus: float = 0
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def registry(settings: Settings) -> Part:
+    return Part(
+        "registry",
+        "registry",
+        "devices",
+        settings.registry_address,
+        "/var/lib/registry",
+        env={"REGISTRY_AUTH_TOKEN_REALM": settings.token_url, "OTEL_TRACES_EXPORTER": "none"},
+        certs=("ca.crt", "registry.crt", "registry.key"),
+        certs_owner=REGISTRY_UID,
+        memory_mb=512,
+    )
+
+
+def influxdb(settings: Settings) -> Part:
+    return Part("influxdb", "influxdb", "data", settings.influx_address, "/var/lib/influxdb", memory_mb=2048)
+
+
+def workshop(settings: Settings) -> Part:
+    return Part(
+        "engine",
+        "engine",
+        "devices",
+        settings.engine_address,
+        "/var/lib/docker",
+        env=_engine_env(settings) | {"LAB_LISTEN": "0.0.0.0:2376"},
+        certs=("ca.crt", "engine.crt", "engine.key"),
+        engine=True,
+        memory_mb=6144,
+    )
+
+
+def pi(settings: Settings, number: int) -> Part:
+    """Simulated Pi `number` (1, 2, ...), named pi01, pi02 ..."""
+    return Part(
+        f"pi{number:02d}",
+        "pi",
+        "devices",
+        settings.address("devices", 10 + number),
+        "/var/lib/docker",
+        env=_engine_env(settings),
+        certs=("ca.crt",),
+        engine=True,
+        memory_mb=settings.pi_memory_mb,
+        cpus=settings.pi_cpus,
+        labels={"cyberlab.pi": str(number)},
+    )
+
+
+def _engine_env(settings: Settings) -> dict[str, str]:
+    return {"LAB_DNS": " ".join(resolvers()), "LAB_REGISTRY": settings.registry}
+
+
+# ---------------------------------------------------------------- making and finding
+def container_name(settings: Settings, part: str) -> str:
+    return f"{settings.name}-{part}"
+
+
+def find(settings: Settings, engine: docker.DockerClient, part: str) -> Any | None:
+    try:
+        return engine.containers.get(container_name(settings, part))
+    except docker.errors.NotFound:
+        return None
+
+
+def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
+    """Make or start the container. Raises Reused when it runs as described."""
+    host = _host_config(settings, engine, part)
+    image = engine.images.get(reference(part.image)).id
+    description = hashlib.sha256(json.dumps([asdict(part), host, image], sort_keys=True).encode()).hexdigest()[:32]
+    found = find(settings, engine, part.name)
+    if found is not None and found.labels.get(DESCRIPTION) == description:
+        _copy_certs(settings, part)
+        if found.status == "running":
+            raise Reused(f"{part.name} runs")
+        found.start()
+        return f"{part.name} started again"
+    if found is not None:
+        found.remove(force=True)
+    _copy_certs(settings, part)
+    name = container_name(settings, part.name)
+    engine.volumes.create(name, labels={LAB: settings.name})
+    network = network_name(settings, part.network)
+    endpoint = engine.api.create_endpoint_config(ipv4_address=part.address)
+    made = engine.api.create_container(
+        image,
+        name=name,
+        hostname=part.name,
+        environment=part.env,
+        host_config=host,
+        networking_config=engine.api.create_networking_config({network: endpoint}),
+        labels={LAB: settings.name, PART: part.name, DESCRIPTION: description, **part.labels},
+    )
+    engine.api.start(made["Id"])
+    return f"{part.name} at {part.address}"
+
+
+def _host_config(settings: Settings, engine: docker.DockerClient, part: Part) -> dict[str, Any]:
+    config: dict[str, Any] = engine.api.create_host_config(
+        binds=[f"{container_name(settings, part.name)}:{part.volume}"]
+        + ([f"{_certs_folder(settings, part)}:/certs:ro"] if part.certs else []),
+        network_mode=network_name(settings, part.network),
+        restart_policy={"Name": "unless-stopped"},
+        log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+        init=True,
+        mem_limit=f"{part.memory_mb}m" if part.memory_mb else None,
+        memswap_limit=f"{part.memory_mb}m" if part.memory_mb else None,
+        nano_cpus=int(part.cpus * 1e9) if part.cpus else None,
+    )
+    if part.engine:
+        # a stale pid file in /run keeps a killed engine from starting again
+        config |= {**cage_options(), "CgroupnsMode": "private", "Tmpfs": {"/run": ""}}
+    else:
+        config |= {"CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"]}
+    return config
+
+
+def _certs_folder(settings: Settings, part: Part) -> Path:
+    return settings.state / "mounts" / part.name
+
+
+def _copy_certs(settings: Settings, part: Part) -> None:
+    """Each container sees only its own files, readable by its own user."""
+    if not part.certs:
+        return
+    folder = _certs_folder(settings, part)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in part.certs:
+        target = folder / name
+        source = settings.certs / name
+        if target.exists() and target.read_bytes() == source.read_bytes():
+            continue
+        shutil.copyfile(source, target)
+        target.chmod(0o400 if name.endswith(".key") else 0o444)
+        shutil.chown(target, part.certs_owner, part.certs_owner)
+
+
+def ours(settings: Settings, engine: docker.DockerClient) -> list[Any]:
+    """Every container of this lab on the system engine, also stopped ones and user servers."""
+    found: list[Any] = engine.containers.list(all=True, filters={"label": f"{LAB}={settings.name}"})
+    return found
+
+
+def put_file(container: Any, path: str, content: bytes, mode: int = 0o600) -> None:
+    """Write a file inside the container: how it gets a secret that must be no argument and no variable."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        info = tarfile.TarInfo(path.lstrip("/"))
+        info.size, info.mode = len(content), mode
+        tar.addfile(info, io.BytesIO(content))
+    container.put_archive("/", stream.getvalue())
+
+
+def run_inside(container: Any, argv: list[str]) -> str:
+    """Run `argv` in the container and return what it printed.
+
+    Raises: SetupError ``command-failed`` with the output when it did not end with 0.
+    """
+    done = container.exec_run(argv)
+    output: str = done.output.decode(errors="replace").strip()
+    if done.exit_code != 0:
+        raise SetupError("command-failed", f"{argv[0]} in {container.name}: {output[-500:]}")
+    return output

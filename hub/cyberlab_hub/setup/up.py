@@ -1,0 +1,306 @@
+"""`up`, `down`, `clean`: the steps and what each needs. What a step does is in the module it names."""
+
+from __future__ import annotations
+
+import secrets as random
+import shutil
+import sys
+import time
+from collections.abc import Callable
+
+import docker
+import httpx
+from rich.console import Console
+
+from cyberlab_hub.errors import HubError, SetupError
+from cyberlab_hub.ingest.store import open_store
+from cyberlab_hub.service.database import Database
+from cyberlab_hub.settings import Settings
+from cyberlab_hub.setup import certs, cluster, containers, engines, images, networks, processes
+from cyberlab_hub.setup.bases import ensure_bases, load_debian
+from cyberlab_hub.setup.steps import Outcome, Reused, Step, StepRunner
+
+HEALTH_SECONDS = 60
+CODE = {
+    "lab": ["hub/cyberlab_hub", "extensions/cyberlab/spec", "extensions/cyberlab/wire.py"],
+    "ingest": ["hub/cyberlab_hub/ingest", "hub/cyberlab_hub/service/models.py", "hub/cyberlab_hub/settings.py"],
+    "hub": [
+        "jupyterhub_config.py",
+        "hub/cyberlab_hub/accounts.py",
+        "hub/cyberlab_hub/spawner.py",
+        "hub/cyberlab_hub/templates",
+        "hub/cyberlab_hub/settings.py",
+    ],
+}
+"""What each process runs: when it changes, `up` starts the process anew."""
+
+SECRETS = ("hub-lab.token", "influx.admin", "influx.derive", "registry.lab", "cookie", "proxy.token")
+
+
+def up(settings: Settings, console: Console) -> list[Outcome]:
+    """Bring the lab up, reusing what is there.
+
+    Raises: SetupError naming the step that failed and what to do.
+    """
+    settings.state.mkdir(parents=True, exist_ok=True)
+    settings.state.chmod(0o711)
+    return StepRunner(console).run(plan(settings))
+
+
+def plan(settings: Settings) -> list[Step]:
+    """The steps of `up`. Order is by need alone; what does not wait for anything else runs at once."""
+
+    def image(name: str, *needs: str) -> Step:
+        return Step(
+            f"image-{name}", f"Image {name}", lambda: images.ensure_image(engines.system_engine(), name), needs
+        )
+
+    def container(describe: Callable[[Settings], containers.Part], title: str, *needs: str) -> Step:
+        part = describe(settings)
+        return Step(part.name, title, lambda: containers.ensure(settings, engines.system_engine(), part), needs)
+
+    def process(name: str, title: str, module: list[str], health: str, *needs: str) -> Step:
+        return Step(name, title, lambda: _ensure_process(settings, name, module, health), needs)
+
+    lab_health = f"{settings.lab_url}/services/lab/api/v1/health"
+    return [
+        Step("engine-system", "System engine", lambda: engines.ensure_system_engine(settings)),
+        Step("secrets", "Secrets and certificates", lambda: _ensure_secrets(settings)),
+        Step("database", "Lab database", lambda: _ensure_database(settings)),
+        Step(
+            "rootfs",
+            "Root file system",
+            lambda: images.ensure_rootfs(engines.system_engine(), settings),
+            ("engine-system",),
+        ),
+        Step(
+            "networks",
+            "Networks and input rules",
+            lambda: networks.ensure(settings, engines.system_engine()),
+            ("engine-system",),
+        ),
+        image("debian", "rootfs"),
+        image("engine", "image-debian"),
+        image("pi", "image-engine"),
+        image("registry", "image-debian"),
+        image("influxdb", "image-debian"),
+        image("user", "image-debian", "image-pi"),
+        container(containers.registry, "Registry", "image-registry", "networks", "secrets"),
+        container(containers.influxdb, "InfluxDB", "image-influxdb", "networks"),
+        container(containers.workshop, "Workshop engine", "image-engine", "networks", "secrets"),
+        Step(
+            "swarm",
+            "Swarm",
+            lambda: cluster.ensure_swarm(settings, engines.wait_for_workshop(settings)),
+            ("engine",),
+        ),
+        Step(
+            "pis",
+            "Simulated Raspberry Pis",
+            lambda: cluster.ensure_pis(settings, engines.system_engine(), engines.workshop_engine(settings)),
+            ("swarm", "image-pi", "database"),
+        ),
+        Step("store", "Database rights", lambda: _set_up_store(settings), ("influxdb", "secrets")),
+        process("lab", "Lab service", ["cyberlab_hub.service"], lab_health, "database", "swarm", "secrets", "store"),
+        process(
+            "ingest",
+            "Ingest gateway",
+            ["cyberlab_hub.ingest"],
+            f"{settings.ingest_url}/health",
+            "database",
+            "networks",
+            "secrets",
+            "store",
+        ),
+        Step("accounts", "Accounts", lambda: _ensure_accounts(settings), ("secrets",)),
+        process(
+            "hub",
+            "JupyterHub",
+            ["jupyterhub", "-f", str(images.ROOT / "jupyterhub_config.py")],
+            f"{settings.public_url}/hub/health",
+            "lab",
+            "networks",
+            "accounts",
+            "image-user",
+        ),
+        Step("debian", "Debian on the workshop engine", lambda: load_debian(settings), ("swarm", "image-debian")),
+        Step("bases", "Base image python", lambda: ensure_bases(settings, ["python"]), ("debian", "registry", "lab", "pis")),
+    ]
+
+
+# ---------------------------------------------------------------- the small steps
+def _ensure_secrets(settings: Settings) -> str:
+    settings.secrets.mkdir(parents=True, exist_ok=True)
+    settings.secrets.chmod(0o700)
+    made = certs.ensure(settings)
+    for name in SECRETS:
+        path = settings.secrets / name
+        if not path.exists():
+            certs.write_private(path, random.token_hex(32).encode())
+            made.append(name)
+    if not made:
+        raise Reused("secrets and certificates in place")
+    return f"made {len(made)}"
+
+
+def _ensure_database(settings: Settings) -> str:
+    database = Database.open(settings.db_url)
+    database.close()
+    return settings.db_url.partition(":")[0]
+
+
+def _set_up_store(settings: Settings) -> str:
+    deadline = time.monotonic() + HEALTH_SECONDS
+    while True:
+        try:
+            open_store(settings).set_up()
+        except HubError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.3)
+        else:
+            return "databases and users in place"
+
+
+def _ensure_accounts(settings: Settings) -> str:
+    """The administrator and the demonstration account. Passwords are told once, by `announce`."""
+    from cyberlab_hub.accounts import create_account, list_accounts
+
+    there = {account.name for account in list_accounts(settings)}
+    made: list[str] = []
+    for name, admin in (("admin", True), ("student", False)):
+        path = settings.secrets / f"{name}.password"
+        if name in there and (admin or path.exists()):
+            continue
+        password = random.token_urlsafe(9)
+        create_account(settings, name, password, admin=admin)
+        certs.write_private(path, password.encode())
+        made.append(name)
+    if not made:
+        raise Reused("admin and student exist")
+    return f"made {' and '.join(made)}"
+
+
+def announce(settings: Settings, console: Console) -> None:
+    """Say where the lab is and, the first time only, the passwords."""
+    console.print(f"\nThe lab is at [bold]{settings.public_url}[/]")
+    path = settings.secrets / "admin.password"
+    if path.exists():
+        console.print(f"Administrator [bold]admin[/], password [bold]{settings.secret('admin.password')}[/]")
+        console.print(f"Student       [bold]student[/], password [bold]{settings.secret('student.password')}[/]")
+        console.print("[dim]Shown this once. `cyberlab-hub user password NAME` sets a new one.[/]")
+        path.unlink()
+    else:
+        console.print(
+            f"Accounts [bold]admin[/] and [bold]student[/], passwords as shown at set-up "
+            f"[dim](student's: {settings.secrets / 'student.password'}, readable by root)[/]"
+        )
+
+
+# ---------------------------------------------------------------- processes on the host
+def _ensure_process(settings: Settings, name: str, module: list[str], health: str) -> str:
+    code = processes.fingerprint(settings, CODE[name])
+    running = processes.find(settings, name)
+    if running is not None and running.code == code and _healthy(settings, health):
+        raise Reused(f"pid {running.pid}")
+    processes.stop(settings, name)
+    env = {"CYBERLAB_STATE": str(settings.state), "PATH": _path(settings)}
+    started = processes.start(settings, name, [sys.executable, "-m", *module], env, code)
+    deadline = time.monotonic() + HEALTH_SECONDS
+    while not _healthy(settings, health):
+        if processes.find(settings, name) is None:
+            raise SetupError(f"{name}-died", f"ended at once: {processes.last_lines(settings, name)}")
+        if time.monotonic() > deadline:
+            raise SetupError(f"{name}-down", f"no answer at {health}: {processes.last_lines(settings, name)}")
+        time.sleep(0.2)
+    return f"pid {started.pid}" + (", code changed" if running is not None else "")
+
+
+def _path(settings: Settings) -> str:
+    import os
+
+    node = settings.state / "node" / "node_modules" / ".bin"
+    return f"{node}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
+
+
+def _healthy(settings: Settings, url: str) -> bool:
+    import ssl
+
+    verify: ssl.SSLContext | bool = True
+    if url.startswith("https"):
+        verify = ssl.create_default_context(cafile=str(settings.certs / "ca.crt"))
+    try:
+        return httpx.get(url, timeout=5, verify=verify, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+# ---------------------------------------------------------------- the way back
+PROCESSES = ("hub", "ingest", "lab")
+
+
+def down(settings: Settings, console: Console) -> None:
+    """Stop what `up` started, in the order users notice least; data and images stay."""
+    for name in PROCESSES:
+        if processes.stop(settings, name):
+            console.print(f"stopped {name}")
+    try:
+        engine = engines.system_engine()
+    except HubError:
+        console.print("no Docker engine runs")
+    else:
+        _stop_containers(settings, engine, console)
+        networks.remove_rules(settings)
+    if processes.stop(settings, "dockerd", seconds=60):
+        console.print("stopped the Docker engine that `up` had started")
+
+
+def _stop_containers(settings: Settings, engine: docker.DockerClient, console: Console) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    running = [c for c in containers.ours(settings, engine) if c.status == "running"]
+    if not running:
+        return
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda c: c.stop(timeout=10), running))
+    console.print(f"stopped {len(running)} containers")
+
+
+def clean(settings: Settings, console: Console) -> None:
+    """`down`, and then remove containers, volumes (also the users' homes), networks, images and state."""
+    for name in PROCESSES:
+        processes.stop(settings, name)
+    try:
+        engine = engines.system_engine()
+    except HubError:
+        if settings.state.exists():
+            # what is in Docker can only be removed by a running engine
+            engines.ensure_system_engine(settings)
+        engine = engines.system_engine()
+    for container in containers.ours(settings, engine):
+        container.remove(force=True, v=True)
+    label = {"label": f"{containers.LAB}={settings.name}"}
+    volumes = engine.volumes.list(filters=label)
+    for volume in volumes:
+        volume.remove(force=True)
+    for network in engine.networks.list(filters=label):
+        network.remove()
+    networks.remove_rules(settings)
+    removed = _remove_images(engine)
+    processes.stop(settings, "dockerd", seconds=60)
+    shutil.rmtree(settings.state, ignore_errors=True)
+    console.print(f"removed {len(volumes)} volumes, {removed} images and {settings.state}")
+
+
+def _remove_images(engine: docker.DockerClient) -> int:
+    """Children first: an image with children cannot go. Untagged layers of our builds go with them."""
+    names = ["user", "pi", "engine", "registry", "influxdb", "debian", "rootfs"]
+    removed = 0
+    for name in names:
+        try:
+            engine.images.remove(images.reference(name), force=True)
+            removed += 1
+        except docker.errors.ImageNotFound:
+            continue
+    engine.images.prune(filters={"dangling": True, "label": images.CONTENT})
+    return removed

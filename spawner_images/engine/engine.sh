@@ -1,0 +1,30 @@
+#!/bin/sh
+# Starts dockerd with the cage's flags. Settings come in the environment:
+#   LAB_DNS       resolvers of the host, space separated (Docker's own 127.0.0.11 is dropped by an inner engine)
+#   LAB_REGISTRY  host:port of the lab's registry, trusted by /certs/ca.crt
+#   LAB_LISTEN    host:port to listen on with mTLS; empty: only the unix socket
+set -eu
+
+# cgroup v1 shows each controller as a read-only mount of its own; v2 shows one.
+for folder in /sys/fs/cgroup /sys/fs/cgroup/*; do
+    if mountpoint -q "$folder"; then mount -o remount,bind,rw "$folder"; fi
+done
+
+# On cgroup v2 a group with processes may not pass controllers on: move ourselves into a leaf first.
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+    mkdir -p /sys/fs/cgroup/init
+    while read -r pid; do echo "$pid" > /sys/fs/cgroup/init/cgroup.procs || true; done < /sys/fs/cgroup/cgroup.procs
+    sed -e 's/ / +/g' -e 's/^/+/' /sys/fs/cgroup/cgroup.controllers > /sys/fs/cgroup/cgroup.subtree_control
+fi
+
+mkdir -p "/etc/docker/certs.d/$LAB_REGISTRY"
+cp /certs/ca.crt "/etc/docker/certs.d/$LAB_REGISTRY/ca.crt"
+
+set -- --userns-remap=default --no-new-privileges --icc=false --log-level=warn "$@"
+for resolver in $LAB_DNS; do set -- "$@" --dns "$resolver"; done
+set -- "$@" -H unix:///var/run/docker.sock
+if [ -n "${LAB_LISTEN:-}" ]; then
+    set -- "$@" -H "tcp://$LAB_LISTEN" --tlsverify \
+        --tlscacert /certs/ca.crt --tlscert /certs/engine.crt --tlskey /certs/engine.key
+fi
+exec dockerd "$@"

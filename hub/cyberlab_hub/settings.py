@@ -45,6 +45,8 @@ class Settings:
     server_memory_mb: int = 1024
     server_cpus: float = 1.0
     server_pids: int = 256
+    server_idle_minutes: int = 120
+    """A user server that nobody uses is stopped after this time; its files stay."""
     build_seconds: int = 900
     build_memory_mb: int = 1024
     build_slots: int = 2

@@ -1,0 +1,183 @@
+"""A user's own server: a container with limits, a home volume, and one narrow token for the lab.
+
+`LabSpawner` is DockerSpawner with three changes: it says what is going on while it starts, it waits for the
+port itself (so a server that dies at once is reported at once), and its failures are sentences for the user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+from cyberlab.wire import API
+from docker.errors import APIError, DockerException, ImageNotFound
+from dockerspawner import DockerSpawner
+from jupyterhub.spawner import SpawnException
+from requests.exceptions import RequestException
+from traitlets import Unicode
+
+from cyberlab_hub.accounts import USE
+from cyberlab_hub.settings import Settings
+
+HOME = "/home/lab"
+LESSON = "lessons/01-first-readings.ipynb"
+TOKEN_LIFE = timedelta(days=7)
+TOKEN_NOTE = "notebook server"  # noqa: S105 - the note beside the token, not a token
+ASK = "If it happens again, tell whoever runs the lab."
+
+
+class ServerNotStarted(SpawnException):  # type: ignore[misc]  # jupyterhub ships no types
+    """A start that failed; `message` is what the user reads on the page and in the progress stream."""
+
+    def __init__(self, message: str, log_message: str = "") -> None:
+        super().__init__(message, reason="not-started", log_message=log_message or message, status_code=503)
+        self.jupyterhub_message = message
+
+
+class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no types
+    lab_name = Unicode("cyberlab", config=True, help="The lab's name: label and prefix of what it makes.")
+
+    # A Dict trait is shared until it is set: hooks must assign a new dict, never change this one in place.
+    async def start(self) -> tuple[str, int]:
+        """Create and start the container, and wait until its port answers.
+
+        Raises:
+            ServerNotStarted: with what happened and what to do.
+        """
+        try:
+            async with asyncio.timeout(max(1, self.start_timeout - 2)):
+                ip, port = await super().start()
+                await self._until_open(ip, port)
+        except TimeoutError as error:
+            raise ServerNotStarted(
+                f"Your server did not answer within {self.start_timeout} seconds. The machine is probably "
+                f"busy: wait a minute and start it again. {ASK}"
+            ) from error
+        except ImageNotFound as error:
+            raise ServerNotStarted(
+                f"The image {self.image} of the notebook servers is not on this machine. "
+                "Whoever runs the lab can build it with `make up`."
+            ) from error
+        except APIError as error:
+            raise ServerNotStarted(
+                f"The container engine refused to start your server. {ASK}", str(error)
+            ) from error
+        except (DockerException, RequestException) as error:
+            raise ServerNotStarted(
+                "The lab's container engine does not answer. Whoever runs the lab starts it with `make up`.",
+                str(error),
+            ) from error
+        return ip, port
+
+    async def _until_open(self, ip: str, port: int) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(1):
+                    _, writer = await asyncio.open_connection(ip, port)
+            except (OSError, TimeoutError):
+                stopped = await self.poll()
+                if stopped is not None:
+                    raise ServerNotStarted(await self._last_words(stopped)) from None
+                await asyncio.sleep(0.2)
+            else:
+                writer.close()
+                return
+
+    async def _last_words(self, stopped: Any) -> str:
+        """What the user reads about a server that died; its log goes to the hub's log."""
+        container = await self.get_object() or {}
+        tail = b""
+        if self.object_id:
+            tail = await self.docker("logs", self.object_id, tail=30)
+        self.log.error(
+            "%s died while starting: %s\n%s", self.object_name, stopped, tail.decode(errors="replace")
+        )
+        if container.get("State", {}).get("OOMKilled"):
+            megabytes = int(self.mem_limit) // 2**20
+            return f"Your server ran out of memory while starting (it has {megabytes} MB). {ASK}"
+        return f"Your server stopped while it was starting. Start it again. {ASK}"
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """What the start page and the demonstration show, until the hub knows how the start ended."""
+        yield {"progress": 10, "message": "Preparing your home folder and your access to the lab"}
+        limit = time.monotonic() + self.start_timeout
+        while not self.object_id and time.monotonic() < limit:
+            await asyncio.sleep(0.1)
+        yield {"progress": 40, "message": f"Starting your own server from {self.image}"}
+        await asyncio.sleep(1)
+        yield {"progress": 70, "message": "Waiting for JupyterLab to answer (a few seconds)"}
+
+
+def give_token(spawner: Any, settings: Settings) -> None:
+    """Before a start: a fresh token for the user's code: it can use the lab as this user, no more."""
+    take_token(spawner)
+    token = spawner.user.new_api_token(
+        scopes=[USE], expires_in=int(TOKEN_LIFE.total_seconds()), note=_note(spawner)
+    )
+    spawner.environment = {
+        **spawner.environment,
+        "CYBERLAB_URL": f"{settings.lab_url}{API}",
+        "CYBERLAB_TOKEN": token,
+    }
+
+
+def take_token(spawner: Any) -> None:
+    """After a stop: the token would outlive the server."""
+    orm_user = spawner.user.orm_user
+    db = spawner.user.db
+    for token in list(orm_user.api_tokens):
+        if token.note == _note(spawner):
+            db.delete(token)
+    db.commit()
+    spawner.environment = {k: v for k, v in spawner.environment.items() if k != "CYBERLAB_TOKEN"}
+
+
+def _note(spawner: Any) -> str:
+    return f"{TOKEN_NOTE} {spawner.name}".strip()
+
+
+def configure(c: Any, settings: Settings) -> None:
+    """How every user server is made. Each limit is one line here."""
+    c.JupyterHub.spawner_class = LabSpawner
+    spawner = c.LabSpawner
+    spawner.lab_name = settings.name
+    spawner.image = "cyberlab/user"
+    spawner.pull_policy = "never"
+    spawner.prefix = settings.name
+    # "-user-": else a user called "registry" had the container cyberlab-registry removed by starting a server
+    spawner.name_template = "{prefix}-user-{username}"
+    spawner.network_name = f"{settings.name}-users"
+    spawner.remove = True
+    labels = {"cyberlab.lab": settings.name, "cyberlab.part": "user"}
+    spawner.extra_create_kwargs = {"labels": labels, "hostname": "lab"}
+    spawner.mounts = [
+        {
+            "type": "volume",
+            "source": f"{settings.name}-home-{{username}}",
+            "target": HOME,
+            "labels": {"cyberlab.lab": settings.name, "cyberlab.part": "home"},
+        }
+    ]
+    memory = f"{settings.server_memory_mb}M"
+    spawner.mem_limit = memory
+    spawner.cpu_limit = settings.server_cpus
+    spawner.extra_host_config = {
+        "auto_remove": False,  # a server that died keeps its log until the next start
+        "memswap_limit": f"{settings.server_memory_mb}m",  # equal to the memory: no swap
+        "pids_limit": settings.server_pids,
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges"],
+        "read_only": True,
+        "tmpfs": {"/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777"},  # noqa: S108 - inside the container
+        "init": True,
+    }
+    spawner.notebook_dir = HOME
+    spawner.default_url = f"/lab/tree/{LESSON}"
+    spawner.start_timeout = 120
+    spawner.http_timeout = 60
+    spawner.consecutive_failure_limit = 0  # a class that fails to start thirty servers must not end the hub
+    spawner.pre_spawn_hook = lambda server: give_token(server, settings)
+    spawner.post_stop_hook = take_token

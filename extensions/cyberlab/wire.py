@@ -248,6 +248,12 @@ class Deployment(View):
     updated: datetime
 
 
+class Me(View):
+    """Who the caller's token belongs to: the answer of ``GET /me``."""
+
+    name: str
+
+
 class LogLine(View):
     """A line that a deployed program wrote."""
 

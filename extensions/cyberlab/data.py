@@ -1,0 +1,154 @@
+"""`Data`: the half of the `Lab` that reads, writes and shares readings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from cyberlab.errors import SpecRefused, TimedOut
+from cyberlab.tables import Table
+from cyberlab.transport import Transport, path_of
+from cyberlab.wire import Device, Measurement, Share, View, Written
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+V = TypeVar("V", bound=View)
+
+
+def names(devices: Iterable[Device | str] | str) -> tuple[str, ...]:
+    """Device names, from names or devices, or one name."""
+    if isinstance(devices, str):
+        return (devices,)
+    return tuple(one.name if isinstance(one, Device) else one for one in devices)
+
+
+class Data:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def read(
+        self,
+        measurement: str,
+        fields: str | Sequence[str] | None = None,
+        where: Mapping[str, str] | None = None,
+        start: str | datetime = "-1h",
+        stop: str | datetime | None = None,
+        every: str | None = None,
+        aggregate: str = "mean",
+        devices: Iterable[Device | str] | str | None = None,
+        layout: Literal["wide", "long"] = "wide",
+        db: str = "mine",
+    ) -> pd.DataFrame:
+        """Readings as a DataFrame indexed by time (UTC); units in ``df.attrs["units"]``.
+
+        `start`, `stop`: a time, or before now as in ``"-10m"``. `every`: one row for each such span, of the
+        `aggregate` of its readings. `db`: ``mine``, ``fleet``, or the name of who shares with you.
+
+        Raises:
+            QueryRefused: with the database's own words. NotAllowed: the database is not shared with you.
+        """
+        from cyberlab import reader  # pandas takes a second to load
+
+        return reader.read(
+            self._csv,
+            measurement,
+            fields=fields,
+            where=where,
+            start=start,
+            stop=stop,
+            every=every,
+            aggregate=aggregate,
+            devices=None if devices is None else names(devices),
+            layout=layout,
+            db=db,
+        )
+
+    def query(self, influxql: str, db: str = "mine") -> pd.DataFrame:
+        """The answer to a question in InfluxQL."""
+        from cyberlab import reader  # pandas takes a second to load
+
+        return reader.to_frame(self._csv, influxql, db)
+
+    def measurements(self, db: str = "mine") -> Table[Measurement]:
+        """What there is to read."""
+        return self._table(Measurement, "/measurements", {"db": db})
+
+    def wait_for(
+        self,
+        measurement: str,
+        *,
+        devices: Iterable[Device | str] | str | None = None,
+        start: str | datetime | None = None,
+        timeout: float = 60,
+        db: str = "mine",
+    ) -> pd.DataFrame:
+        """Wait until readings newer than `start` (now, if you give none) have come from each of `devices`
+        (from any device, if you name none), and give them.
+
+        Raises:
+            TimedOut: names the devices that have not sent anything.
+        """
+        since, over = start or datetime.now(UTC), time.monotonic() + timeout
+        wanted = set() if devices is None else set(names(devices))
+        while True:
+            frame = self.read(measurement, start=since, layout="long", db=db)
+            missing = wanted - set(frame.get("device", ()))
+            if len(frame) and not missing:
+                return self.read(measurement, start=since, devices=devices, db=db)
+            if time.monotonic() >= over:
+                raise _nothing_came(measurement, sorted(missing), timeout)
+            time.sleep(0.5)
+
+    def publish(self, measurement: str, value: object, unit: str | None = None, **tags: object) -> None:
+        """Write one reading, stamped with now, into your own data; a dict gives several fields.
+
+        Raises:
+            SpecRefused: the name, value or a tag is not possible; says what was expected.
+        """
+        from cyberlab_edge.points import PointError, reading
+
+        try:
+            point = reading(measurement, value, unit, at=time.time_ns(), tags=tags)
+        except PointError as error:
+            raise SpecRefused(error.code, str(error)) from error
+        answer = self._transport.post(
+            "/write", Written, point.line().encode(), mime="text/plain; charset=utf-8"
+        )
+        if answer.refused:
+            raise SpecRefused("point-refused", f"The lab refused the reading: {answer.refused[0].reason}")
+
+    def share(self, reader: str) -> Share:
+        """Let another user read your data (not change it)."""
+        return self._transport.put(path_of("shares", reader), Share)
+
+    def unshare(self, reader: str) -> None:
+        self._transport.delete(path_of("shares", reader))
+
+    def shares(self) -> Table[Share]:
+        """What you share, and what is shared with you."""
+        return self._table(Share, "/shares")
+
+    # ------------------------------------------------------------ one place each
+    @contextmanager
+    def _csv(self, influxql: str, db: str) -> Iterator[Iterator[bytes]]:
+        """The answer to a query as pieces of CSV (times in nanoseconds), while it arrives."""
+        params = {"db": db, "q": influxql}
+        headers = {"Accept": "application/csv"}
+        with self._transport.stream("/query", params=params, headers=headers, silence=300) as response:
+            yield response.iter_bytes()
+
+    def _table(self, kind: type[V], path: str, params: Mapping[str, Any] | None = None) -> Table[V]:
+        return Table(kind, self._transport.get(path, tuple[kind, ...], params))  # type: ignore[valid-type]  # mypy cannot see that a variable names a model
+
+
+def _nothing_came(measurement: str, missing: Sequence[str], timeout: float) -> TimedOut:
+    whence = f" from {', '.join(missing)}" if missing else ""
+    return TimedOut(
+        "no-readings",
+        f"No {measurement} arrived{whence} within {timeout:g} s. Look at what the program writes with "
+        "lab.deployment_logs(NAME), and at what has arrived so far with lab.measurements().",
+    )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class DeploymentSpec(BaseModel):
     """What to run where. Becomes exactly one Swarm service."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """Same rule as an image name; unique per owner. Deploying the same name again updates it in place."""

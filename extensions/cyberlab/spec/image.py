@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class FileEntry(BaseModel):
     """One file copied into the image. Exactly one of `text` and `data` is set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     path: str
     """Where it goes: relative to the workdir, or absolute."""
@@ -25,7 +25,7 @@ class FileEntry(BaseModel):
 class ImageSpec(BaseModel):
     """A user's image, as typed fields. The same spec always renders to the same Dockerfile."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     name: str
     """1 to 40 characters: lower-case letters, digits and single hyphens, starting with a letter."""

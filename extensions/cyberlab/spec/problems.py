@@ -7,28 +7,20 @@ and a sentence for a student that also says what to do. None of them raises, wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from cyberlab.spec import names
 from cyberlab.spec.custom import custom_problems
 from cyberlab.spec.deployment import DeploymentSpec
-from cyberlab.spec.files import file_problems, relative
+from cyberlab.spec.files import file_problems
 from cyberlab.spec.image import ImageSpec
 from cyberlab.spec.libraries import apt_problems, npm_problems, pip_problems
 from cyberlab.spec.names import shown
-from cyberlab.spec.run import command_of
+from cyberlab.spec.run import command_problems, env_problems, port_problems, program_problems, run_problems
 from cyberlab.wire import Base, Catalogue, Problem
 
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
-ENV_MAX = 64
-ENV_VALUE_MAX = 4096
-ARGS_MAX = 64
-ARG_MAX = 2048
-PORTS_MAX = 16
 DEVICES_MAX = 1000
-
-_RESERVED_PORTS = frozenset({2375, 2376, 2377, 4789, 7946})
-"""The engine's and the swarm's own, on every device."""
 
 
 def find_problems(spec: ImageSpec, catalogue: Catalogue) -> tuple[Problem, ...]:
@@ -61,11 +53,6 @@ def deployment_problems(spec: DeploymentSpec) -> tuple[Problem, ...]:
         *_selection_problems(spec),
         *run_problems(spec.command, spec.env),
     )
-
-
-def run_problems(command: Sequence[str], env: Mapping[str, str]) -> tuple[Problem, ...]:
-    """Everything wrong with what a trial or a deployment adds to an image's own command and environment."""
-    return (*command_problems(command), *env_problems(env), *_template_problems(env))
 
 
 # ---------------------------------------------------------------- one field each
@@ -116,102 +103,6 @@ def scenario_problems(spec: ImageSpec, base: Base | None, catalogue: Catalogue) 
             code="scenario-unfit",
             message=f"{scenario.name} does not run on the base image {base.name}. Choose {_one_of(fitting)}.",
         )
-
-
-def command_problems(command: Sequence[str]) -> Iterator[Problem]:
-    if len(command) > ARGS_MAX:
-        yield Problem(
-            path="command",
-            code="command-too-long",
-            message=f"The command has more than {ARGS_MAX} words. Put them into a script.",
-        )
-        return
-    if command and not command[0].strip():
-        yield Problem(
-            path="command[0]",
-            code="command-invalid",
-            message="The command starts with an empty word. Begin with a program, such as python3.",
-        )
-    for index, word in enumerate(command):
-        if len(word) > ARG_MAX:
-            yield Problem(
-                path=f"command[{index}]",
-                code="command-too-long",
-                message=f"A word of the command has more than {ARG_MAX} characters. Put it into a file.",
-            )
-        elif names.has_invisible(word):
-            yield Problem(
-                path=f"command[{index}]",
-                code="command-invalid",
-                message=f"The command holds an invisible character in {shown(word)}, such as a line "
-                "break. Put the program into a file.",
-            )
-
-
-def program_problems(spec: ImageSpec, catalogue: Catalogue) -> Iterator[Problem]:
-    """The command is there, and the file it names too: better said now than by twenty devices."""
-    command = command_of(spec, catalogue)
-    if not command:
-        if catalogue.scenario(spec.scenario) is not None:
-            yield Problem(
-                path="command",
-                code="command-missing",
-                message="This run scenario has no command of its own. "
-                "Write the command, such as python3 main.py.",
-            )
-        return
-    if spec.custom.strip() or len(command) < 2 or command[0] not in ("python", "python3", "node"):
-        return
-    program = command[1]
-    if not program.startswith("-") and program not in _placed(spec):
-        yield Problem(
-            path="files",
-            code="program-missing",
-            message=f"The command runs {shown(program)}, but there is no such file. "
-            "Add the file, or change the command.",
-        )
-
-
-def env_problems(env: Mapping[str, str]) -> Iterator[Problem]:
-    if len(env) > ENV_MAX:
-        yield Problem(
-            path="env",
-            code="env-too-many",
-            message=f"More than {ENV_MAX} environment variables. Put the settings into a file.",
-        )
-        return
-    for name, value in env.items():
-        found = _env_problem(name, value)
-        if found:
-            yield Problem(path=f"env.{name}", code=found[0], message=found[1])
-
-
-def port_problems(ports: Sequence[int]) -> Iterator[Problem]:
-    if len(ports) > PORTS_MAX:
-        yield Problem(
-            path="ports",
-            code="ports-too-many",
-            message=f"More than {PORTS_MAX} ports. Keep those the program really needs.",
-        )
-        return
-    for index, port in enumerate(ports):
-        path = f"ports[{index}]"
-        if not 1024 <= port <= 65535:
-            yield Problem(
-                path=path,
-                code="port-invalid",
-                message=f"Port {str(port)[:20]} cannot be used. Choose one from 1024 to 65535, such as 8080.",
-            )
-        elif port in _RESERVED_PORTS:
-            yield Problem(
-                path=path,
-                code="port-reserved",
-                message=f"Port {port} belongs to the devices themselves. Choose another, such as 8080.",
-            )
-        elif port in ports[:index]:
-            yield Problem(
-                path=path, code="port-duplicate", message=f"Port {port} is listed twice. Remove one."
-            )
 
 
 def hardware_problems(profiles: Sequence[str], catalogue: Catalogue) -> Iterator[Problem]:
@@ -293,52 +184,7 @@ def _selection_problems(spec: DeploymentSpec) -> Iterator[Problem]:
         )
 
 
-def _template_problems(env: Mapping[str, str]) -> Iterator[Problem]:
-    """The swarm would expand ``{{...}}`` in a service's environment."""
-    for name, value in env.items():
-        if "{{" in value:
-            yield Problem(
-                path=f"env.{name}",
-                code="env-value-invalid",
-                message=f"The value of {shown(name)} holds '{{{{'. Remove it, or put the value into a file.",
-            )
-
-
 # ---------------------------------------------------------------- shared
-def _env_problem(name: str, value: str) -> tuple[str, str] | None:
-    if not names.is_env_name(name):
-        return (
-            "env-name-invalid",
-            f"{shown(name)} cannot be the name of an environment variable. "
-            "Use letters, digits and _, such as INTERVAL.",
-        )
-    if names.is_reserved_env(name):
-        return "env-name-reserved", f"{name} is set by the lab. Choose another name, such as MY_{name}."
-    if len(value) > ENV_VALUE_MAX:
-        return (
-            "env-value-too-long",
-            f"The value of {name} has more than {ENV_VALUE_MAX} characters. Put it into a file.",
-        )
-    if names.has_invisible(value):
-        return (
-            "env-value-invalid",
-            f"The value of {name} holds an invisible character, such as a line break. Put it into a file.",
-        )
-    return None
-
-
-def _placed(spec: ImageSpec) -> set[str]:
-    """Every way in which the command may name one of the files."""
-    placed: set[str] = set()
-    for entry in spec.files:
-        try:
-            inside = relative(entry.path, spec.workdir)
-        except ValueError:
-            continue  # reported beside the file itself
-        placed |= {inside, f"./{inside}", f"{spec.workdir}/{inside}"}
-    return placed
-
-
 def _one_of(words: Iterator[str] | Sequence[str]) -> str:
     listed = list(words)
     return f"{', '.join(listed[:-1])} or {listed[-1]}" if len(listed) > 1 else "".join(listed) or "another"

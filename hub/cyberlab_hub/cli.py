@@ -7,6 +7,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -24,7 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 user_app = typer.Typer(help="Accounts: list, add, approve, set a password.", no_args_is_help=True)
-device_app = typer.Typer(help="Devices: list them, move them to a cluster, enrol and remove them.", no_args_is_help=True)
+device_app = typer.Typer(
+    help="Devices: list them, move them to a cluster, enrol and remove them.", no_args_is_help=True
+)
 app.add_typer(user_app, name="user")
 app.add_typer(device_app, name="device")
 
@@ -38,7 +43,9 @@ def _session(*, root: bool = True) -> Iterator[tuple[Settings, Console]]:
     try:
         settings = settings_module.load()
         if root and os.geteuid() != 0:
-            raise HubError("not-root", "this command needs root: it works on Docker and on /var/lib. Try it with sudo.")
+            raise HubError(
+                "not-root", "this command needs root: it works on Docker and on /var/lib. Try it with sudo."
+            )
         yield settings, console
     except (HubError, ValueError) as error:
         code = getattr(error, "code", "setting-invalid")
@@ -49,7 +56,8 @@ def _session(*, root: bool = True) -> Iterator[tuple[Settings, Console]]:
 @app.command()
 def up() -> None:
     """Start the lab, reusing what is there. PIS=20 in the environment: with twenty simulated Pis."""
-    from cyberlab_hub.setup.up import announce, up as bring_up
+    from cyberlab_hub.setup.up import announce
+    from cyberlab_hub.setup.up import up as bring_up
 
     with _session() as (settings, console):
         bring_up(settings, console)
@@ -59,7 +67,7 @@ def up() -> None:
 @app.command()
 def down() -> None:
     """Stop exactly what `up` started. Homes, images, readings and accounts stay."""
-    from cyberlab_hub.setup.up import down as bring_down
+    from cyberlab_hub.setup.down import down as bring_down
 
     with _session() as (settings, console):
         bring_down(settings, console)
@@ -68,11 +76,13 @@ def down() -> None:
 @app.command()
 def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Stop the lab and remove its images, volumes (also the users' homes!) and state."""
-    from cyberlab_hub.setup.up import clean as remove_all
+    from cyberlab_hub.setup.down import clean as remove_all
 
     with _session() as (settings, console):
         if not yes and sys.stdin.isatty():
-            typer.confirm(f"Remove the lab in {settings.state} with every home and every reading?", abort=True)
+            typer.confirm(
+                f"Remove the lab in {settings.state} with every home and every reading?", abort=True
+            )
         remove_all(settings, console)
 
 
@@ -80,7 +90,8 @@ def clean(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = Fals
 def demo() -> None:
     """Start the lab and run the first lesson as the user `student`, from the form to the chart."""
     from cyberlab_hub.demo import run_demo
-    from cyberlab_hub.setup.up import announce, up as bring_up
+    from cyberlab_hub.setup.up import announce
+    from cyberlab_hub.setup.up import up as bring_up
 
     with _session() as (settings, console):
         bring_up(settings, console)
@@ -95,8 +106,10 @@ def bases(names: Annotated[list[str] | None, typer.Argument(help="Which; default
     from cyberlab_hub.setup.steps import Step, StepRunner
 
     with _session() as (settings, console):
-        chosen = names or ["python", "python-science", "python-vision", "node"]
-        steps = [Step(n, f"Base image {n}", lambda n=n: ensure_bases(settings, [n]), tuple(chosen[:i][-1:])) for i, n in enumerate(chosen)]  # type: ignore[misc]  # a default argument is how a lambda keeps its n
+        steps: list[Step] = []
+        for name in names or ["python", "python-science", "python-vision", "node"]:
+            after = (steps[-1].name,) if steps else ()  # one heavy build at a time
+            steps.append(Step(name, f"Base image {name}", partial(ensure_bases, settings, [name]), after))
         StepRunner(console).run(steps)
 
 
@@ -108,7 +121,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
     with _session() as (settings, console):
         parts = collect(settings)
         if as_json:
-            print(json.dumps([part.model_dump() for part in parts]))
+            print(json.dumps([asdict(part) for part in parts]))
         else:
             table = Table("part", "state", "detail", title=f"{settings.name} at {settings.public_url}")
             for part in parts:
@@ -127,8 +140,7 @@ def token(
     from cyberlab_hub.accounts import api_token
 
     with _session() as (settings, _):
-        scopes = ["custom:cyberlab:use", f"read:users:name!user={user}"]
-        print(api_token(settings, user, scopes, expires_in=int(hours * 3600), note="cyberlab-hub token"))
+        print(api_token(settings, user, expires_in=timedelta(hours=hours)))
 
 
 # ---------------------------------------------------------------- accounts
@@ -197,7 +209,16 @@ def device_list(as_json: Annotated[bool, typer.Option("--json", help="For script
         table = Table("device", "state", "cluster", "platform", "CPUs", "memory", "address", "tasks")
         for d in devices:
             kind = f"{d.platform}{' (simulated)' if d.simulated else ''}"
-            table.add_row(d.name, d.state, d.cluster or "", kind, f"{d.cpus:g}", f"{d.memory_mb} MB", d.address, str(d.running))
+            table.add_row(
+                d.name,
+                d.state,
+                d.cluster or "",
+                kind,
+                f"{d.cpus:g}",
+                f"{d.memory_mb} MB",
+                d.address,
+                str(d.running),
+            )
         console.print(table)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from cyberlab.wire import Phase
+
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import engines, images
 from cyberlab_hub.setup.steps import Reused
@@ -39,7 +41,8 @@ def load_debian(settings: Settings) -> str:
     workshop = engines.workshop_engine(settings)
     if any(image.id == system.id for image in workshop.images.list(ref)):
         raise Reused(f"{ref} is there")
-    workshop.images.load(system.save(named=True))
+    stream: Any = system.save(named=True)  # requests streams a generator; docker-py's stubs know only files
+    workshop.images.load(stream)
     return f"{ref} copied"
 
 

@@ -89,9 +89,7 @@ def _good(path: Path, holder: Holder) -> bool:
 
 
 def _names(addresses: tuple[str, ...]) -> list[x509.GeneralName]:
-    return [
-        x509.IPAddress(ip_address(a)) if _is_ip(a) else x509.DNSName(a) for a in dict.fromkeys(addresses)
-    ]
+    return [x509.IPAddress(ip_address(a)) if _is_ip(a) else x509.DNSName(a) for a in dict.fromkeys(addresses)]
 
 
 def _is_ip(text: str) -> bool:
@@ -111,7 +109,9 @@ def _subject(name: str) -> x509.Name:
     )
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -161,7 +161,9 @@ def _issue(folder: Path, holder: Holder, ca: x509.Certificate, ca_key: ec.Ellipt
         )
     )
     if holder.client:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
+        )
     elif holder.addresses:
         builder = builder.add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False

@@ -36,7 +36,7 @@ def ensure_swarm(settings: Settings, workshop: docker.DockerClient) -> str:
         raise Reused("swarm manager")
     workshop.swarm.init(
         advertise_addr=settings.engine_address,
-        listen_addr="0.0.0.0:2377",  # noqa: S104 - inside the engine's container
+        listen_addr="0.0.0.0:2377",
         task_history_retention_limit=1,
         labels={containers.LAB: settings.name},
     )
@@ -52,7 +52,9 @@ def _drain_manager(workshop: docker.DockerClient) -> None:
 
 def pi_numbers(settings: Settings, engine: docker.DockerClient) -> list[int]:
     """Which simulated Pis this lab should have: 1 to N."""
-    there = [int(c.labels["cyberlab.pi"]) for c in containers.ours(settings, engine) if "cyberlab.pi" in c.labels]
+    there = [
+        int(c.labels["cyberlab.pi"]) for c in containers.ours(settings, engine) if "cyberlab.pi" in c.labels
+    ]
     count = settings.pis if settings.pis >= 0 else max(len(there), 0) or PIS_OF_A_NEW_LAB
     return list(range(1, count + 1))
 
@@ -75,7 +77,9 @@ def ensure_pis(settings: Settings, engine: docker.DockerClient, workshop: docker
     _wait_ready(workshop, [containers.pi(settings, n).name for n in numbers])
     if not (any(started) or any(joined) or any(agents) or removed):
         raise Reused(f"{len(numbers)} simulated Pis run")
-    return f"{len(numbers)} simulated Pis, {sum(joined)} enrolled now" + (f", {removed} removed" if removed else "")
+    return f"{len(numbers)} simulated Pis, {sum(joined)} enrolled now" + (
+        f", {removed} removed" if removed else ""
+    )
 
 
 def _start(settings: Settings, engine: docker.DockerClient, number: int) -> bool:
@@ -86,7 +90,9 @@ def _start(settings: Settings, engine: docker.DockerClient, number: int) -> bool
     return True
 
 
-def _enrol(settings: Settings, engine: docker.DockerClient, workshop: docker.DockerClient, number: int) -> bool:
+def _enrol(
+    settings: Settings, engine: docker.DockerClient, workshop: docker.DockerClient, number: int
+) -> bool:
     """Join the swarm unless it is a member the manager knows; set the labels. Returns whether it joined now."""
     name = containers.pi(settings, number).name
     container = containers.find(settings, engine, name)
@@ -195,7 +201,7 @@ def _forget_dead_namesakes(workshop: docker.DockerClient) -> None:
     alive = {n.attrs["Description"]["Hostname"] for n in nodes if n.attrs["Status"]["State"] == "ready"}
     for node in nodes:
         if node.attrs["Status"]["State"] != "ready" and node.attrs["Description"].get("Hostname") in alive:
-            workshop.api.remove_node(node.id, force=True)
+            workshop.api.remove_node(str(node.id), force=True)
 
 
 def _remove_others(
@@ -214,5 +220,5 @@ def _remove_others(
                 volume.remove(force=True)
         for node in workshop.nodes.list():
             if node.attrs["Description"].get("Hostname") == name:
-                workshop.api.remove_node(node.id, force=True)
+                workshop.api.remove_node(str(node.id), force=True)
     return len(extra)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from docker.types import LogConfig
 
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
@@ -59,7 +60,7 @@ def registry(settings: Settings) -> Part:
         settings.registry_address,
         "/var/lib/registry",
         env={"REGISTRY_AUTH_TOKEN_REALM": settings.token_url, "OTEL_TRACES_EXPORTER": "none"},
-        certs=("ca.crt", "registry.crt", "registry.key"),
+        certs=("registry.crt", "registry.key", "token-signer.crt"),
         certs_owner=REGISTRY_UID,
         memory_mb=512,
     )
@@ -120,7 +121,9 @@ def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
     """Make or start the container. Raises Reused when it runs as described."""
     host = _host_config(settings, engine, part)
     image = engine.images.get(reference(part.image)).id
-    description = hashlib.sha256(json.dumps([asdict(part), host, image], sort_keys=True).encode()).hexdigest()[:32]
+    description = hashlib.sha256(
+        json.dumps([asdict(part), host, image], sort_keys=True).encode()
+    ).hexdigest()[:32]
     found = find(settings, engine, part.name)
     if found is not None and found.labels.get(DESCRIPTION) == description:
         _copy_certs(settings, part)
@@ -134,14 +137,15 @@ def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
     name = container_name(settings, part.name)
     engine.volumes.create(name, labels={LAB: settings.name})
     network = network_name(settings, part.network)
-    endpoint = engine.api.create_endpoint_config(ipv4_address=part.address)
+    # Any: docker-py's stubs want a class here, docker-py itself a plain dict
+    networks: Any = {network: engine.api.create_endpoint_config(ipv4_address=part.address)}
     made = engine.api.create_container(
         image,
         name=name,
         hostname=part.name,
         environment=part.env,
         host_config=host,
-        networking_config=engine.api.create_networking_config({network: endpoint}),
+        networking_config=engine.api.create_networking_config(networks),
         labels={LAB: settings.name, PART: part.name, DESCRIPTION: description, **part.labels},
     )
     engine.api.start(made["Id"])
@@ -154,7 +158,7 @@ def _host_config(settings: Settings, engine: docker.DockerClient, part: Part) ->
         + ([f"{_certs_folder(settings, part)}:/certs:ro"] if part.certs else []),
         network_mode=network_name(settings, part.network),
         restart_policy={"Name": "unless-stopped"},
-        log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+        log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
         init=True,
         mem_limit=f"{part.memory_mb}m" if part.memory_mb else None,
         memswap_limit=f"{part.memory_mb}m" if part.memory_mb else None,

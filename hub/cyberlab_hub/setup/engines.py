@@ -44,7 +44,9 @@ def ensure_system_engine(settings: Settings) -> str:
     else:
         raise Reused(f"Docker {version} answers")
     if shutil.which("dockerd") is None:
-        raise SetupError("docker-missing", "the package docker.io is not installed; run `make demo` or `make up`")
+        raise SetupError(
+            "docker-missing", "the package docker.io is not installed; run `make demo` or `make up`"
+        )
     if Path("/run/systemd/system").is_dir():
         subprocess.run(["systemctl", "start", "docker"], check=True, timeout=START_SECONDS)
         how = "started by systemd"
@@ -58,7 +60,8 @@ def ensure_system_engine(settings: Settings) -> str:
         except PartDown:
             time.sleep(0.3)
     raise SetupError(
-        "engine-down", f"the Docker engine did not start within {START_SECONDS} s: {processes.last_lines(settings, 'dockerd')}"
+        "engine-down",
+        f"the Docker engine did not start within {START_SECONDS} s: {processes.last_lines(settings, 'dockerd')}",
     )
 
 
@@ -78,7 +81,8 @@ def workshop_engine(settings: Settings, timeout: float = 120) -> docker.DockerCl
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
         raise PartDown(
-            "engine-down", f"the workshop engine does not answer at {settings.workshop_url}; `make up` starts it"
+            "engine-down",
+            f"the workshop engine does not answer at {settings.workshop_url}; `make up` starts it",
         ) from error
     return client
 
@@ -126,5 +130,7 @@ def resolvers() -> list[str]:
         path = Path(name)
         if path.exists() and not found:
             words = [line.split() for line in path.read_text().splitlines()]
-            found = [w[1] for w in words if len(w) > 1 and w[0] == "nameserver" and not w[1].startswith("127.")]
+            found = [
+                w[1] for w in words if len(w) > 1 and w[0] == "nameserver" and not w[1].startswith("127.")
+            ]
     return found

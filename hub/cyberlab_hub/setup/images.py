@@ -41,15 +41,22 @@ def ensure_rootfs(engine: docker.DockerClient, settings: Settings) -> str:
     if found is not None and found.labels.get("org.cyberlab.suite") == release["VERSION_CODENAME"]:
         raise Reused(f"{release['PRETTY_NAME']} root file system")
     if release.get("ID") != "debian":
-        raise SetupError("not-debian", f"the lab builds its images from Debian packages; this is {release.get('ID')}")
+        raise SetupError(
+            "not-debian", f"the lab builds its images from Debian packages; this is {release.get('ID')}"
+        )
     suite = release["VERSION_CODENAME"]
     with tempfile.TemporaryDirectory(dir=settings.state) as scratch:
         sources = Path(scratch) / "sources.list"
         sources.write_text("\n".join(debian_sources(suite)) + "\n")
         tar = Path(scratch) / "rootfs.tar"
         argv = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates"]
-        argv += [f"--dpkgopt=path-exclude={p}" for p in ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")]
-        done = subprocess.run([*argv, suite, str(tar), str(sources)], capture_output=True, text=True, timeout=600)
+        argv += [
+            f"--dpkgopt=path-exclude={p}"
+            for p in ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
+        ]
+        done = subprocess.run(
+            [*argv, suite, str(tar), str(sources)], capture_output=True, text=True, timeout=600
+        )
         if done.returncode:
             raise SetupError("rootfs-failed", f"mmdebstrap: {done.stderr.strip()[-500:]}")
         with tar.open("rb") as file:
@@ -82,10 +89,8 @@ def debian_sources(suite: str) -> list[str]:
 
 
 def _one_liners(stanza: str) -> list[str]:
-    fields = dict(
-        (key.strip().lower(), value.strip())
-        for key, _, value in (x.partition(":") for x in stanza.splitlines() if ":" in x and not x.startswith("#"))
-    )
+    pairs = (x.partition(":") for x in stanza.splitlines() if ":" in x and not x.startswith("#"))
+    fields = {key.strip().lower(): value.strip() for key, _, value in pairs}
     if fields.get("types", "").split()[:1] != ["deb"] or fields.get("enabled", "yes") == "no":
         return []
     signed = fields.get("signed-by", "")
@@ -118,7 +123,9 @@ def context_entries(folder: Path, extra: dict[str, bytes]) -> dict[str, tuple[by
     for line in listed.read_text().split() if listed.exists() else []:
         path = ROOT / line
         sources |= {p.relative_to(ROOT).as_posix(): p for p in (_files(path) if path.is_dir() else [path])}
-    entries = {name: (p.read_bytes(), 0o755 if os.access(p, os.X_OK) else 0o644) for name, p in sources.items()}
+    entries = {
+        name: (p.read_bytes(), 0o755 if os.access(p, os.X_OK) else 0o644) for name, p in sources.items()
+    }
     return entries | {name: (content, 0o644) for name, content in extra.items()}
 
 
@@ -127,7 +134,9 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         p
         for p in folder.rglob("*")
-        if p.is_file() and not skip.intersection(p.parts) and not any(x.endswith(".egg-info") for x in p.parts)
+        if p.is_file()
+        and not skip.intersection(p.parts)
+        and not any(x.endswith(".egg-info") for x in p.parts)
     )
 
 
@@ -191,9 +200,13 @@ def machine_settings() -> dict[str, bytes]:
     npm = _output(["npm", "config", "get", "registry"])
     if npm.startswith("http"):
         found["settings/etc/npmrc"] = f"registry={npm}\n".encode()
-    proxy = _output(["apt-config", "dump", "--format=%f %v%n", "Acquire::http::Proxy", "Acquire::https::Proxy"])
+    proxy = _output(
+        ["apt-config", "dump", "--format=%f %v%n", "Acquire::http::Proxy", "Acquire::https::Proxy"]
+    )
     if proxy:
-        lines = [f'{key} "{value}";' for key, _, value in (x.partition(" ") for x in proxy.splitlines()) if value]
+        lines = [
+            f'{key} "{value}";' for key, _, value in (x.partition(" ") for x in proxy.splitlines()) if value
+        ]
         found["settings/etc/apt/apt.conf.d/90cyberlab"] = ("\n".join(lines) + "\n").encode()
     return found
 

@@ -84,7 +84,8 @@ def _switch_on(path: str) -> None:
     switch = Path(path)
     if not switch.exists():
         raise SetupError(
-            "br-netfilter-missing", "the kernel module br_netfilter is not loaded; run `modprobe br_netfilter`"
+            "br-netfilter-missing",
+            "the kernel module br_netfilter is not loaded; run `modprobe br_netfilter`",
         )
     if switch.read_text().strip() != "1":
         switch.write_text("1")
@@ -100,7 +101,19 @@ def _rules(settings: Settings) -> list[list[str]]:
         bridge = ["-i", bridge_name(settings, network.which)]
         rules.append([*bridge, "-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT"])
         rules += [
-            [*bridge, "-d", settings.gateway(network.which), "-p", "tcp", "-m", "tcp", "--dport", str(p), "-j", "ACCEPT"]
+            [
+                *bridge,
+                "-d",
+                settings.gateway(network.which),
+                "-p",
+                "tcp",
+                "-m",
+                "tcp",
+                "--dport",
+                str(p),
+                "-j",
+                "ACCEPT",
+            ]
             for p in network.ports
         ]
         rules.append([*bridge, "-j", "REJECT", "--reject-with", "icmp-port-unreachable"])
@@ -124,7 +137,10 @@ def _ensure_rules(settings: Settings) -> bool:
 
 
 def _present(chain: str, *rule: str) -> bool:
-    return subprocess.run(["iptables", "-w", "-C", chain, *rule], capture_output=True, timeout=30).returncode == 0
+    return (
+        subprocess.run(["iptables", "-w", "-C", chain, *rule], capture_output=True, timeout=30).returncode
+        == 0
+    )
 
 
 def _iptables(arguments: list[str], *, may_fail: bool = False) -> str:

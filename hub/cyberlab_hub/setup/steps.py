@@ -23,7 +23,7 @@ WORKERS = 3
 """Two cores, and steps that mostly wait for the network or a disk."""
 
 
-class Reused(Exception):  # noqa: N818 - not an error: the step's way to say it had nothing to do
+class Reused(Exception):
     """The step found everything in place; the text says what."""
 
 
@@ -59,7 +59,9 @@ class StepRunner:
         failure: tuple[Step, BaseException] | None = None
         with ThreadPoolExecutor(WORKERS) as pool, self._live() as live:
             while futures or (waiting and failure is None):
-                ready = [s for s in waiting.values() if finished.issuperset(s.needs)] if failure is None else []
+                ready = (
+                    [s for s in waiting.values() if finished.issuperset(s.needs)] if failure is None else []
+                )
                 for step in ready[: WORKERS - len(futures)]:
                     del waiting[step.name]
                     self._running[step.name] = (step, time.monotonic())

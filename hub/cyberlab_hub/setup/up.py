@@ -1,29 +1,32 @@
-"""`up`, `down`, `clean`: the steps and what each needs. What a step does is in the module it names."""
+"""`up`: the steps and what each needs. What a step does is in the module it names."""
 
 from __future__ import annotations
 
+import os
 import secrets as random
-import shutil
 import sys
 import time
 from collections.abc import Callable
 
-import docker
-import httpx
 from rich.console import Console
 
 from cyberlab_hub.errors import HubError, SetupError
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.service.database import Database
-from cyberlab_hub.settings import Settings
+from cyberlab_hub.settings import ROOT, Settings
 from cyberlab_hub.setup import certs, cluster, containers, engines, images, networks, processes
 from cyberlab_hub.setup.bases import ensure_bases, load_debian
+from cyberlab_hub.setup.health import health_urls, healthy
 from cyberlab_hub.setup.steps import Outcome, Reused, Step, StepRunner
 
 HEALTH_SECONDS = 60
 CODE = {
     "lab": ["hub/cyberlab_hub", "extensions/cyberlab/spec", "extensions/cyberlab/wire.py"],
-    "ingest": ["hub/cyberlab_hub/ingest", "hub/cyberlab_hub/service/models.py", "hub/cyberlab_hub/settings.py"],
+    "ingest": [
+        "hub/cyberlab_hub/ingest",
+        "hub/cyberlab_hub/service/models.py",
+        "hub/cyberlab_hub/settings.py",
+    ],
     "hub": [
         "jupyterhub_config.py",
         "hub/cyberlab_hub/accounts.py",
@@ -34,7 +37,7 @@ CODE = {
 }
 """What each process runs: when it changes, `up` starts the process anew."""
 
-SECRETS = ("hub-lab.token", "influx.admin", "influx.derive", "registry.lab", "cookie", "proxy.token")
+SECRETS = ("hub-lab.token", "influx.admin", "influx.derive", "registry.lab")
 
 
 def up(settings: Settings, console: Console) -> list[Outcome]:
@@ -52,17 +55,21 @@ def plan(settings: Settings) -> list[Step]:
 
     def image(name: str, *needs: str) -> Step:
         return Step(
-            f"image-{name}", f"Image {name}", lambda: images.ensure_image(engines.system_engine(), name), needs
+            f"image-{name}",
+            f"Image {name}",
+            lambda: images.ensure_image(engines.system_engine(), name),
+            needs,
         )
 
     def container(describe: Callable[[Settings], containers.Part], title: str, *needs: str) -> Step:
         part = describe(settings)
-        return Step(part.name, title, lambda: containers.ensure(settings, engines.system_engine(), part), needs)
+        return Step(
+            part.name, title, lambda: containers.ensure(settings, engines.system_engine(), part), needs
+        )
 
-    def process(name: str, title: str, module: list[str], health: str, *needs: str) -> Step:
-        return Step(name, title, lambda: _ensure_process(settings, name, module, health), needs)
+    def process(name: str, title: str, module: list[str], *needs: str) -> Step:
+        return Step(name, title, lambda: _ensure_process(settings, name, module), needs)
 
-    lab_health = f"{settings.lab_url}/services/lab/api/v1/health"
     return [
         Step("engine-system", "System engine", lambda: engines.ensure_system_engine(settings)),
         Step("secrets", "Secrets and certificates", lambda: _ensure_secrets(settings)),
@@ -101,12 +108,19 @@ def plan(settings: Settings) -> list[Step]:
             ("swarm", "image-pi", "database"),
         ),
         Step("store", "Database rights", lambda: _set_up_store(settings), ("influxdb", "secrets")),
-        process("lab", "Lab service", ["cyberlab_hub.service"], lab_health, "database", "swarm", "secrets", "store"),
+        process(
+            "lab",
+            "Lab service",
+            ["cyberlab_hub.service"],
+            "database",
+            "swarm",
+            "secrets",
+            "store",
+        ),
         process(
             "ingest",
             "Ingest gateway",
             ["cyberlab_hub.ingest"],
-            f"{settings.ingest_url}/health",
             "database",
             "networks",
             "secrets",
@@ -116,15 +130,24 @@ def plan(settings: Settings) -> list[Step]:
         process(
             "hub",
             "JupyterHub",
-            ["jupyterhub", "-f", str(images.ROOT / "jupyterhub_config.py")],
-            f"{settings.public_url}/hub/health",
+            ["jupyterhub", "-f", str(ROOT / "jupyterhub_config.py")],
             "lab",
             "networks",
             "accounts",
             "image-user",
         ),
-        Step("debian", "Debian on the workshop engine", lambda: load_debian(settings), ("swarm", "image-debian")),
-        Step("bases", "Base image python", lambda: ensure_bases(settings, ["python"]), ("debian", "registry", "lab", "pis")),
+        Step(
+            "debian",
+            "Debian on the workshop engine",
+            lambda: load_debian(settings),
+            ("swarm", "image-debian"),
+        ),
+        Step(
+            "bases",
+            "Base image python",
+            lambda: ensure_bases(settings, ["python"]),
+            ("debian", "registry", "lab", "pis"),
+        ),
     ]
 
 
@@ -187,7 +210,9 @@ def announce(settings: Settings, console: Console) -> None:
     path = settings.secrets / "admin.password"
     if path.exists():
         console.print(f"Administrator [bold]admin[/], password [bold]{settings.secret('admin.password')}[/]")
-        console.print(f"Student       [bold]student[/], password [bold]{settings.secret('student.password')}[/]")
+        console.print(
+            f"Student       [bold]student[/], password [bold]{settings.secret('student.password')}[/]"
+        )
         console.print("[dim]Shown this once. `cyberlab-hub user password NAME` sets a new one.[/]")
         path.unlink()
     else:
@@ -198,16 +223,17 @@ def announce(settings: Settings, console: Console) -> None:
 
 
 # ---------------------------------------------------------------- processes on the host
-def _ensure_process(settings: Settings, name: str, module: list[str], health: str) -> str:
+def _ensure_process(settings: Settings, name: str, module: list[str]) -> str:
+    health = health_urls(settings)[name]
     code = processes.fingerprint(settings, CODE[name])
     running = processes.find(settings, name)
-    if running is not None and running.code == code and _healthy(settings, health):
+    if running is not None and running.code == code and healthy(settings, health):
         raise Reused(f"pid {running.pid}")
     processes.stop(settings, name)
     env = {"CYBERLAB_STATE": str(settings.state), "PATH": _path(settings)}
     started = processes.start(settings, name, [sys.executable, "-m", *module], env, code)
     deadline = time.monotonic() + HEALTH_SECONDS
-    while not _healthy(settings, health):
+    while not healthy(settings, health):
         if processes.find(settings, name) is None:
             raise SetupError(f"{name}-died", f"ended at once: {processes.last_lines(settings, name)}")
         if time.monotonic() > deadline:
@@ -217,90 +243,5 @@ def _ensure_process(settings: Settings, name: str, module: list[str], health: st
 
 
 def _path(settings: Settings) -> str:
-    import os
-
     node = settings.state / "node" / "node_modules" / ".bin"
     return f"{node}:{os.environ.get('PATH', '/usr/sbin:/usr/bin:/sbin:/bin')}"
-
-
-def _healthy(settings: Settings, url: str) -> bool:
-    import ssl
-
-    verify: ssl.SSLContext | bool = True
-    if url.startswith("https"):
-        verify = ssl.create_default_context(cafile=str(settings.certs / "ca.crt"))
-    try:
-        return httpx.get(url, timeout=5, verify=verify, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
-# ---------------------------------------------------------------- the way back
-PROCESSES = ("hub", "ingest", "lab")
-
-
-def down(settings: Settings, console: Console) -> None:
-    """Stop what `up` started, in the order users notice least; data and images stay."""
-    for name in PROCESSES:
-        if processes.stop(settings, name):
-            console.print(f"stopped {name}")
-    try:
-        engine = engines.system_engine()
-    except HubError:
-        console.print("no Docker engine runs")
-    else:
-        _stop_containers(settings, engine, console)
-        networks.remove_rules(settings)
-    if processes.stop(settings, "dockerd", seconds=60):
-        console.print("stopped the Docker engine that `up` had started")
-
-
-def _stop_containers(settings: Settings, engine: docker.DockerClient, console: Console) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    running = [c for c in containers.ours(settings, engine) if c.status == "running"]
-    if not running:
-        return
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda c: c.stop(timeout=10), running))
-    console.print(f"stopped {len(running)} containers")
-
-
-def clean(settings: Settings, console: Console) -> None:
-    """`down`, and then remove containers, volumes (also the users' homes), networks, images and state."""
-    for name in PROCESSES:
-        processes.stop(settings, name)
-    try:
-        engine = engines.system_engine()
-    except HubError:
-        if settings.state.exists():
-            # what is in Docker can only be removed by a running engine
-            engines.ensure_system_engine(settings)
-        engine = engines.system_engine()
-    for container in containers.ours(settings, engine):
-        container.remove(force=True, v=True)
-    label = {"label": f"{containers.LAB}={settings.name}"}
-    volumes = engine.volumes.list(filters=label)
-    for volume in volumes:
-        volume.remove(force=True)
-    for network in engine.networks.list(filters=label):
-        network.remove()
-    networks.remove_rules(settings)
-    removed = _remove_images(engine)
-    processes.stop(settings, "dockerd", seconds=60)
-    shutil.rmtree(settings.state, ignore_errors=True)
-    console.print(f"removed {len(volumes)} volumes, {removed} images and {settings.state}")
-
-
-def _remove_images(engine: docker.DockerClient) -> int:
-    """Children first: an image with children cannot go. Untagged layers of our builds go with them."""
-    names = ["user", "pi", "engine", "registry", "influxdb", "debian", "rootfs"]
-    removed = 0
-    for name in names:
-        try:
-            engine.images.remove(images.reference(name), force=True)
-            removed += 1
-        except docker.errors.ImageNotFound:
-            continue
-    engine.images.prune(filters={"dangling": True, "label": images.CONTENT})
-    return removed

@@ -1,0 +1,51 @@
+"""What runs and what does not: containers, processes and health answers, gathered for `cyberlab-hub status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cyberlab_hub.errors import HubError
+from cyberlab_hub.settings import Settings
+from cyberlab_hub.setup import containers, engines, processes
+from cyberlab_hub.setup.health import health_urls, healthy
+
+
+@dataclass(frozen=True)
+class PartState:
+    part: str
+    ok: bool
+    detail: str
+
+
+def collect(settings: Settings) -> list[PartState]:
+    """One row a part, in the order in which they depend on one another. Never raises for a part that is down."""
+    try:
+        engine = engines.system_engine()
+    except HubError as error:
+        return [PartState("system engine", ok=False, detail=error.message)]
+    rows = [PartState("system engine", ok=True, detail=f"Docker {engine.version()['Version']}")]
+    for container in sorted(containers.ours(settings, engine), key=lambda c: str(c.name)):
+        if containers.PART in container.labels:
+            running = container.status == "running"
+            rows.append(PartState(container.labels[containers.PART], running, container.status))
+    if len(rows) == 1:
+        rows.append(PartState("lab", ok=False, detail="not set up; run `make up`"))
+    rows.append(_workshop(settings))
+    for name, url in health_urls(settings).items():
+        running_process = processes.find(settings, name)
+        answers = running_process is not None and healthy(settings, url)
+        detail = f"pid {running_process.pid}" if running_process else f"not started; log in {settings.logs}"
+        rows.append(
+            PartState(name, answers, detail if answers or not running_process else f"{detail}, no answer")
+        )
+    return rows
+
+
+def _workshop(settings: Settings) -> PartState:
+    try:
+        nodes = engines.workshop_engine(settings, timeout=10).nodes.list()
+    except HubError as error:
+        return PartState("swarm", ok=False, detail=error.message)
+    devices = [n for n in nodes if (n.attrs["Spec"].get("Labels") or {}).get("enrolled")]
+    ready = [n for n in devices if n.attrs["Status"]["State"] == "ready"]
+    return PartState("swarm", len(ready) == len(devices), f"{len(ready)} of {len(devices)} devices ready")

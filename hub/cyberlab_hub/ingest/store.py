@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from cyberlab.wire import Measurement, Written
+
 from cyberlab_hub.settings import Settings
 
 FLEET = "fleet"

@@ -1,0 +1,223 @@
+"""HTTP to any InfluxDB with `/query` and line protocol: what 1.x and 2.x have in common.
+
+A CSV answer of InfluxDB has no place for an error: a query that fails after the headers simply ends, and looks
+like one with few rows. So every streamed query is followed by a second statement whose answer is short and known.
+InfluxDB runs it only if the first went well; when it is missing at the end, something went wrong, and we ask what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import httpx
+from cyberlab.wire import Measurement, Written
+
+from cyberlab_hub.errors import HubError, NotAllowed, NotFound, PartDown, QueryRefused
+from cyberlab_hub.ingest.gate import check_reads
+from cyberlab_hub.ingest.partial import Reply, write_all
+
+DOWN = (
+    "The database of readings (InfluxDB) does not answer. Devices keep what they measure and send it later. "
+    "Try again in a minute; if it goes on, ask the operator to look at `cyberlab-hub status`."
+)
+_END = b"name,tags,name,duration,"
+"""How the answer to SHOW RETENTION POLICIES begins."""
+_END_ROOM = 8192
+"""Bytes held back while streaming: more than that answer ever has."""
+
+
+class LoginRefused(Exception):
+    """InfluxDB does not know these credentials (any more)."""
+
+
+class Influx:
+    """One pool of connections. `headers` carry the credentials of whoever the call is for."""
+
+    def __init__(self, url: str, write_path: str) -> None:
+        self._write_path = write_path
+        self._http = httpx.Client(
+            base_url=url,
+            timeout=httpx.Timeout(60, connect=3),
+            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
+            trust_env=False,  # a campus proxy has no business between the lab and its database
+            headers={"Accept-Encoding": "identity"},
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def ping(self) -> str:
+        response = self._send(self._http.build_request("GET", "/ping", timeout=5))
+        if response.status_code >= 400:
+            raise PartDown("database-down", DOWN)
+        return str(response.headers.get("X-Influxdb-Version", "unknown")).removeprefix("v")
+
+    # ------------------------------------------------------------ writing
+    def write(self, params: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Written:
+        """Write lines of nanoseconds.
+
+        Raises:
+            NotFound: ``database-missing``. LoginRefused. PartDown: ``database-down``.
+        """
+
+        def post(lines: bytes) -> Reply:
+            request = self._http.build_request(
+                "POST", self._write_path, params=dict(params), headers=dict(headers), content=lines
+            )
+            response = self._send(request)
+            if response.status_code < 300:
+                return Reply(ok=True)
+            words = _words(response)
+            if response.status_code == 401:
+                raise LoginRefused(words)
+            if response.status_code == 404:
+                raise NotFound("database-missing", f"InfluxDB has no database for these points: {words}")
+            if response.status_code in (400, 413, 422):
+                return Reply(ok=False, words=words)
+            raise PartDown("database-down", f"{DOWN} (It said: {words})")
+
+        return write_all(post, body)
+
+    # ------------------------------------------------------------ reading
+    def stream(self, database: str, influxql: str, headers: Mapping[str, str]) -> Iterator[bytes]:
+        """See `Store.query`. Errors that InfluxDB finds before the first rows are raised by this call itself."""
+        check_reads(influxql)
+        followed = f"{influxql}\n;SHOW RETENTION POLICIES ON {ident(database)}"
+        params = {"db": database, "q": followed, "epoch": "ns", "chunked": "true"}
+        request = self._http.build_request(
+            "GET", "/query", params=params, headers={**headers, "Accept": "application/csv"}
+        )
+        response = self._send(request, stream=True)
+        if response.status_code != 200:
+            try:
+                response.read()
+            except httpx.HTTPError as error:
+                raise PartDown("database-down", DOWN) from error
+            finally:
+                response.close()
+            raise _refusal(response)
+        rows = self._rows(response, database, influxql, headers)
+        first = next(rows, b"")
+        return chain((first,) if first else (), rows)
+
+    def _rows(
+        self, response: httpx.Response, database: str, influxql: str, headers: Mapping[str, str]
+    ) -> Iterator[bytes]:
+        held = b""
+        sent = False
+        try:
+            for part in response.iter_raw():
+                held += part
+                if len(held) > _END_ROOM:
+                    yield held[:-_END_ROOM]
+                    held = held[-_END_ROOM:]
+                    sent = True
+        except httpx.HTTPError as error:
+            raise PartDown("database-down", f"The answer was cut off. {DOWN}") from error
+        finally:
+            response.close()
+        end = held.rfind(_END)
+        if end >= 0:
+            rest = held[:end]
+            yield rest[:-1] if rest.endswith(b"\n\n") else rest
+        elif sent:
+            raise PartDown(
+                "database-down", "InfluxDB broke off in the middle of the answer. Ask for less at once."
+            )
+        else:
+            raise self._reason(database, influxql, headers)
+
+    def _reason(self, database: str, influxql: str, headers: Mapping[str, str]) -> HubError:
+        """Ask the failed query again as JSON, which has room for the error."""
+        try:
+            self.ask(database, influxql, headers, method="GET", timeout=15)
+        except HubError as error:
+            return error
+        return PartDown(
+            "database-down", "InfluxDB gave no answer to the query. Try it again, or ask for less at once."
+        )
+
+    def ask(
+        self,
+        database: str,
+        influxql: str,
+        headers: Mapping[str, str],
+        *,
+        method: str = "POST",
+        timeout: float = 30,
+    ) -> list[dict[str, Any]]:
+        """Run statements and return their ``results``. For the lab's own short queries.
+
+        Raises:
+            QueryRefused, NotAllowed, LoginRefused, PartDown.
+        """
+        params = {"q": influxql, "epoch": "ns", **({"db": database} if database else {})}
+        # GET for readers: InfluxDB itself then refuses statements that change something
+        sent = {"params": params} if method == "GET" else {"data": params}
+        request = self._http.build_request(method, "/query", headers=dict(headers), timeout=timeout, **sent)  # type: ignore[arg-type]  # mypy matches ** with every parameter
+        response = self._send(request)
+        if response.status_code != 200:
+            raise _refusal(response)
+        results: list[dict[str, Any]] = response.json().get("results", [])
+        for result in results:
+            if "error" in result:
+                raise QueryRefused("query-refused", f"InfluxDB says: {result['error']}")
+        return results
+
+    def measurements(self, database: str, headers: Mapping[str, str]) -> tuple[Measurement, ...]:
+        fields, tags = self.ask(database, "SHOW FIELD KEYS; SHOW TAG KEYS", headers, method="GET")
+        tags_of = {s["name"]: tuple(row[0] for row in s["values"]) for s in tags.get("series", [])}
+        return tuple(
+            Measurement(
+                measurement=s["name"],
+                # a field that once had two types in two shards is listed twice
+                fields=tuple(dict.fromkeys(row[0] for row in s["values"])),
+                tags=tags_of.get(s["name"], ()),
+            )
+            for s in fields.get("series", [])
+        )
+
+    def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        try:
+            return self._http.send(request, stream=stream)
+        except httpx.HTTPError as error:
+            raise PartDown("database-down", DOWN) from error
+
+
+def _refusal(response: httpx.Response) -> HubError | LoginRefused:
+    words = _words(response)
+    if response.status_code == 401:
+        return LoginRefused(words)
+    if "requires READ on" in words:
+        return NotAllowed(
+            "database-not-shared",
+            "These readings are not shared with you. Their owner can do that: lab.share('your name').",
+        )
+    if response.status_code in (400, 403, 404, 422):
+        return QueryRefused("query-refused", f"InfluxDB says: {words}")
+    return PartDown("database-down", f"{DOWN} (It said: {words})")
+
+
+def _words(response: httpx.Response) -> str:
+    """InfluxDB's own sentence: in a header, in JSON ``error`` (1.x) or ``message`` (2.x)."""
+    if words := response.headers.get("X-Influxdb-Error"):
+        return str(words)
+    try:
+        content = response.json()
+    except ValueError:
+        return response.text[:300]
+    return str(content.get("error") or content.get("message") or content)[:1000]
+
+
+def ident(name: str) -> str:
+    """A name quoted for InfluxQL."""
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def literal(text: str) -> str:
+    """A text quoted for InfluxQL."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"

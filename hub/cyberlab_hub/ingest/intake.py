@@ -1,0 +1,36 @@
+"""Points from outside into an owner's database: check, stamp, write. The gateway and the lab service both use it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from cyberlab.wire import Written
+
+from cyberlab_hub.errors import NotFound
+from cyberlab_hub.ingest.lines import merge, stamp
+from cyberlab_hub.ingest.store import COMMON, Store, database_of
+
+
+def take(store: Store, owner: str, body: bytes, tags: Mapping[str, str], *, common: bool = False) -> Written:
+    """Write the good lines of `body` with `tags` stamped on each; name the others.
+
+    `owner` is a user or group; with `common` it is `store.FLEET` or `store.LAB` itself.
+
+    Raises:
+        PartDown: ``database-down``. Nothing is lost if the caller sends the same lines again.
+    """
+    if common and owner not in COMMON:
+        raise ValueError(f"{owner!r} is not a common database")
+    stamped = stamp(body, tags)
+    if not stamped.body:
+        return Written(written=0, refused=stamped.refused)
+    if common:
+        outcome = store.write(owner, stamped.body)
+    else:
+        store.ensure_owner(owner)
+        try:
+            outcome = store.write(database_of(owner), stamped.body)
+        except NotFound:  # InfluxDB was emptied behind our back; the store has now forgotten what was ready
+            store.ensure_owner(owner)
+            outcome = store.write(database_of(owner), stamped.body)
+    return Written(written=outcome.written, refused=merge(stamped, outcome.refused))

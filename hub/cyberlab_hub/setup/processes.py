@@ -20,6 +20,8 @@ from cyberlab_hub.settings import ROOT, Settings
 
 STOP_SECONDS = 20
 LOG_BYTES = 10_000_000
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
+"""Those started by this very process: they stay zombies until they are asked after."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def start(
             cwd=settings.state,
             start_new_session=True,
         )
+    _CHILDREN[child.pid] = child
     running = Running(child.pid, _born(child.pid) or "", code)
     record = _record(settings, name)
     record.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +85,6 @@ def stop(settings: Settings, name: str, seconds: float = STOP_SECONDS) -> bool:
             break
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline and _born(running.pid) == running.born:
-            _reap(running.pid)
             time.sleep(0.05)
         if _born(running.pid) != running.born:
             break
@@ -115,17 +117,11 @@ def _record(settings: Settings, name: str) -> Path:
 
 
 def _born(pid: int) -> str | None:
+    if pid in _CHILDREN and _CHILDREN[pid].poll() is not None:
+        return None
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     words = stat.rpartition(")")[2].split()
     return None if words[0] == "Z" else words[19]
-
-
-def _reap(pid: int) -> None:
-    """A child of this very process stays a zombie until it is waited for."""
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return

@@ -13,8 +13,7 @@ os.umask(0o077)  # the database and the secrets are for the lab alone
 c = get_config()
 lab = settings.load()
 run = lab.state / "run"
-for folder in (run, lab.secrets):
-    folder.mkdir(parents=True, exist_ok=True)
+run.mkdir(parents=True, exist_ok=True)
 templates = Path(cyberlab_hub.__file__).parent / "templates"
 
 # ---- where it listens: the proxy in public, the hub itself on the users' network only
@@ -23,11 +22,11 @@ c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = lab.hub_api_url.remov
 c.ConfigurableHTTPProxy.command = [str(lab.state / "node/node_modules/.bin/configurable-http-proxy")]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{lab.hub_port + 1}"
 c.ConfigurableHTTPProxy.pid_file = str(run / "proxy.pid")
-c.ConfigurableHTTPProxy.auth_token = accounts.own_secret(lab, "proxy-auth.token")
+c.ConfigurableHTTPProxy.auth_token = lab.secret("proxy.token")
 
 # ---- what it keeps
 c.JupyterHub.db_url = f"sqlite:///{lab.state / 'jupyterhub.sqlite'}"
-c.JupyterHub.cookie_secret_file = str(lab.secrets / "hub-cookie.secret")
+c.JupyterHub.cookie_secret_file = str(lab.secrets / "cookie")
 c.JupyterHub.cleanup_servers = False  # user servers outlive a restart of the hub
 
 # ---- pages

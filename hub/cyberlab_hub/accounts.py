@@ -9,7 +9,6 @@ and cookies up there each time. So the lab service needs no right to make other 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import secrets
 from collections.abc import Iterator
@@ -217,17 +216,6 @@ def sync_admin_group(db: Session, user: Any) -> None:
     elif not user.admin and group in user.groups:
         user.groups.remove(group)
     db.commit()
-
-
-def own_secret(settings: Settings, name: str) -> str:
-    """A secret that only the hub reads: made at its first start, mode 0600."""
-    path = settings.secrets / name
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
-    return settings.secret(name)
 
 
 # ---------------------------------------------------------------- the hub's database

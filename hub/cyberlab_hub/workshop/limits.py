@@ -1,0 +1,56 @@
+"""What users' work may take. One place, so that a limit is never accepted in one part and dropped in another."""
+
+from __future__ import annotations
+
+import json
+
+from cyberlab_hub.settings import Settings
+
+MB = 2**20
+PERIOD_US = 100_000
+
+BUILD_PROCESSES = 512
+BUILD_FILE_BYTES = 2 * 1024 * MB
+"""The largest single file a build may write: wheels of several hundred MB exist."""
+BUILD_OPEN_FILES = 4096
+PUSH_SECONDS = 300
+CONTEXT_BYTES = 32 * MB
+
+RUN_MEMORY_MB = 512
+RUN_CPUS = 1.0
+RUN_PROCESSES = 128
+RUN_TMP_BYTES = 64 * MB
+RESERVED_MEMORY_MB = 48
+"""What a deployment books on a device; the swarm places no more than fit."""
+STOP_SECONDS = 2
+LOG = {"max-size": "1m", "max-file": "2"}
+
+EXEC_OUTPUT_BYTES = 64 * 1024
+
+
+def build_params(settings: Settings, cgroup_driver: str, cpus: int) -> dict[str, str | int]:
+    """The builder's limits as parameters of ``POST /build``.
+
+    Args:
+        cgroup_driver: the engine's, because it decides how a group is named.
+        cpus: of the engine; shared by the builds that may run at once.
+    """
+    memory = settings.build_memory_mb * MB
+    share = max(1.0, cpus / max(1, settings.build_slots))
+    group = f"{settings.name}-builds.slice" if cgroup_driver == "systemd" else f"/{settings.name}-builds"
+    ulimits = [
+        {"Name": "nofile", "Soft": BUILD_OPEN_FILES, "Hard": BUILD_OPEN_FILES},
+        {"Name": "fsize", "Soft": BUILD_FILE_BYTES, "Hard": BUILD_FILE_BYTES},
+        {"Name": "nproc", "Soft": BUILD_PROCESSES, "Hard": BUILD_PROCESSES},
+    ]
+    return {
+        "memory": memory,
+        "memswap": memory,
+        "cpuperiod": PERIOD_US,
+        "cpuquota": int(share * PERIOD_US),
+        "shmsize": 64 * MB,
+        "ulimits": json.dumps(ulimits),
+        "cgroupparent": group,
+        "rm": 1,
+        "forcerm": 1,
+    }

@@ -22,6 +22,7 @@ DOWN = (
     "The database of readings (InfluxDB) does not answer. Devices keep what they measure and send it later. "
     "Try again in a minute; if it goes on, ask the operator to look at `cyberlab-hub status`."
 )
+NOT_SHARED = "These readings are not shared with you. Their owner can do that: lab.share('your name')."
 _END = b"name,tags,name,duration,"
 """How the answer to SHOW RETENTION POLICIES begins."""
 _END_ROOM = 8192
@@ -191,10 +192,7 @@ def _refusal(response: httpx.Response) -> HubError | LoginRefused:
     if response.status_code == 401:
         return LoginRefused(words)
     if "requires READ on" in words:
-        return NotAllowed(
-            "database-not-shared",
-            "These readings are not shared with you. Their owner can do that: lab.share('your name').",
-        )
+        return NotAllowed("database-not-shared", NOT_SHARED)
     if response.status_code in (400, 403, 404, 422):
         return QueryRefused("query-refused", f"InfluxDB says: {words}")
     return PartDown("database-down", f"{DOWN} (It said: {words})")

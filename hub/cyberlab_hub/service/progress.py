@@ -17,6 +17,7 @@ class JobProgress:
     """What work tells goes into the job's log; what the user's cancel does goes to the work."""
 
     def __init__(self, journal: JobLog) -> None:
+        self.job = journal.job
         self._journal = journal
         self._lock = threading.Lock()
         self._cancelled = False

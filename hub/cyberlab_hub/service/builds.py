@@ -1,0 +1,101 @@
+"""Builds: from a spec to an image. The client sends a spec; the Dockerfile is rendered here, from the checked spec."""
+
+from __future__ import annotations
+
+from cyberlab.spec import ImageSpec
+from cyberlab.spec.digest import spec_digest
+from cyberlab.spec.dockerfile import render
+from cyberlab.spec.files import context_files
+from cyberlab.wire import Base, Catalogue, Job, JobKind, Phase
+
+from cyberlab_hub.errors import PartDown
+from cyberlab_hub.service import policy
+from cyberlab_hub.service.catalogue import CatalogueShelf
+from cyberlab_hub.service.images import Images, reference
+from cyberlab_hub.service.jobs import Jobs, Outcome
+from cyberlab_hub.service.models import ImageRow
+from cyberlab_hub.service.progress import JobProgress
+from cyberlab_hub.workshop.orders import BaseState, BuildOrder, Workshop
+
+
+class Builds:
+    def __init__(self, jobs: Jobs, images: Images, catalogue: CatalogueShelf, workshop: Workshop) -> None:
+        self._jobs = jobs
+        self._images = images
+        self._catalogue = catalogue
+        self._workshop = workshop
+
+    def start(self, owner: str, spec: ImageSpec) -> Job:
+        """Queue a build; or, when this very image is there already, a job that has ended.
+
+        Raises:
+            SpecRefused: with every problem. OverQuota: ``quota-builds``, ``quota-images``.
+        """
+        catalogue = self._catalogue.plain()
+        policy.buildable(spec, catalogue)
+        same = self._built_before(owner, spec, catalogue)
+        if same is not None:
+            text = f"Nothing has changed since {reference(same)}: it is used again"
+            return self._jobs.record_done(JobKind.BUILD, owner, spec.name, _result(same, reused=True), text)
+        policy.within("images", self._images.count(owner))
+        return self._jobs.submit(
+            JobKind.BUILD,
+            owner,
+            spec.name,
+            lambda progress: self._build(owner, spec, progress),
+            lane=f"image {spec.name}",
+            admit=lambda active: policy.within("builds", active),
+        )
+
+    def _built_before(self, owner: str, spec: ImageSpec, catalogue: Catalogue) -> ImageRow | None:
+        base = self._catalogue.base(spec.base)
+        try:
+            state = self._catalogue.state(base)
+        except PartDown:
+            return None  # the job will say it, in its log
+        if not state.ready:
+            return None
+        return self._images.same(owner, spec.name, spec_digest(spec, catalogue, state.digest))
+
+    def _build(self, owner: str, spec: ImageSpec, progress: JobProgress) -> Outcome:
+        catalogue = self._catalogue.plain()
+        base = self._catalogue.base(spec.base)
+        state = self._ready_base(base, progress)
+        identity = spec_digest(spec, catalogue, state.digest)
+        same = self._images.same(owner, spec.name, identity)
+        if same is not None:  # its twin was queued before it
+            return Outcome(_result(same, reused=True))
+        version = self._images.next_version(owner, spec.name)
+        order = BuildOrder(
+            job=progress.job,
+            owner=owner,
+            name=spec.name,
+            version=version,
+            dockerfile=render(spec, catalogue),
+            files=tuple(context_files(spec)),
+            base_image=base.image,
+            platforms=spec.platforms,
+            labels=(("cyberlab.owner", owner), ("cyberlab.spec", identity)),
+        )
+        built = self._workshop.build(order, progress)
+        return Outcome(_result(self._images.add(owner, spec, version, identity, built), reused=False))
+
+    def _ready_base(self, base: Base, progress: JobProgress) -> BaseState:
+        state = self._catalogue.state(base, fresh=True)
+        if state.ready:
+            return state
+        about = (
+            f"about {base.build_seconds} s"
+            if base.build_seconds < 120
+            else f"about {base.build_seconds // 60} min"
+        )
+        progress.phase(
+            Phase.PREPARING,
+            f"The base image “{base.title}” is built first; that happens once and takes {about}",
+        )
+        self._workshop.prepare_base(base.name, progress)
+        return self._catalogue.state(base, fresh=True)
+
+
+def _result(row: ImageRow, *, reused: bool) -> dict[str, object]:
+    return {"image": reference(row), "digest": row.digest, "reused": reused}

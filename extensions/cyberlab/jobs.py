@@ -104,6 +104,13 @@ class JobHandle:
         """
         return self._events(after, threading.Event())
 
+    def past(self, quiet: float = 0.5) -> Iterator[JobEvent]:
+        """The events so far: up to the end, or until nothing more came for `quiet` seconds."""
+        for event in self.follow(tick=quiet):
+            if event is None:
+                return
+            yield event
+
     def follow(
         self, after: int = 0, timeout: float | None = None, tick: float = 0.5
     ) -> Iterator[JobEvent | None]:

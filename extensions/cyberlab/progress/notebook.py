@@ -2,7 +2,8 @@
 
 Plain ``display`` updates, no widget: it also works in a notebook that nbclient runs without a browser.
 Styles are inline and colours come from JupyterLab's ``--jp-*`` variables, so a saved notebook and the dark
-theme look right too. While the job runs the log is open; when it is done everything folds into one line.
+theme look right too. While the job runs the log is open; when it is done everything folds into one line,
+except for a trial, whose log is what it was run for.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from html import escape
 
 from cyberlab.progress.timeline import Stage, Timeline, seconds
+from cyberlab.wire import JobKind
 
 _TEXT = "var(--jp-ui-font-color1,#212121)"
 _MUTED = "var(--jp-ui-font-color2,#616161)"
@@ -30,7 +32,7 @@ _LOG = (
     "overflow:auto;max-height:%s;white-space:pre-wrap;word-break:break-word"
 )
 _DIGITS = "font-variant-numeric:tabular-nums;white-space:nowrap"
-_LIVE_LINES = 8
+_LIVE_LINES = {JobKind.BUILD: 8, JobKind.TRIAL: 20, JobKind.DEPLOY: 8}
 _MIN_PAUSE = 0.2
 """Seconds between two updates of the page."""
 
@@ -42,17 +44,25 @@ def html(timeline: Timeline) -> str:
         f'<span style="display:flex;align-items:baseline;gap:10px">'
         f'<span style="color:{colour}" aria-hidden="true">{_icon(timeline)}</span>'
         f'<strong style="flex:1;font-weight:600">{escape(timeline.title)}</strong>'
+        f"{_hint(timeline)}"
         f'<span style="color:{_MUTED};{_DIGITS}">{seconds(timeline.elapsed)}</span></span>'
     )
     if timeline.over and not timeline.failed:
+        unfolded = " open" if timeline.job.kind is JobKind.TRIAL else ""
         body = (
-            f'<details><summary style="cursor:pointer;list-style:none">{head}</summary>'
-            f"{_stages(timeline)}{_log(timeline, 'Log')}</details>"
+            f'<details{unfolded}><summary style="cursor:pointer;list-style:none">{head}</summary>'
+            f"{_stages(timeline)}{_log(timeline)}</details>"
         )
     else:
         body = f"{head}{_stages(timeline)}{_bar(timeline)}{_log(timeline)}{_message(timeline)}"
     job = escape(timeline.job.id)
     return f'<div style="{_CARD % colour}" role="status" data-cyberlab-job="{job}">{body}</div>'
+
+
+def _hint(timeline: Timeline) -> str:
+    if not timeline.over or timeline.failed:
+        return ""
+    return f'<span style="color:{_MUTED};text-decoration:underline dotted">details</span>'
 
 
 def _colour(timeline: Timeline) -> str:
@@ -102,16 +112,15 @@ def _bar(timeline: Timeline) -> str:
     )
 
 
-def _log(timeline: Timeline, heading: str = "") -> str:
+def _log(timeline: Timeline) -> str:
     if not timeline.log:
         return ""
     live = not timeline.over and not timeline.left
-    shown = list(timeline.log)[-_LIVE_LINES:] if live else list(timeline.log)
+    shown = list(timeline.log)[-_LIVE_LINES[timeline.job.kind] :] if live else list(timeline.log)
     forgotten = timeline.lines - len(timeline.log)
     if forgotten and not live:
         shown.insert(0, f"… {forgotten} earlier lines are kept in the lab")
-    title = f'<div style="margin-top:8px;color:{_MUTED}">{heading}</div>' if heading else ""
-    return f'{title}<pre style="{_LOG % ("none" if live else "22em")}">{escape(chr(10).join(shown))}</pre>'
+    return f'<pre style="{_LOG % ("none" if live else "22em")}">{escape(chr(10).join(shown))}</pre>'
 
 
 def _message(timeline: Timeline) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cyberlab.progress.timeline import Stage, Timeline, seconds
+from cyberlab.wire import JobKind
 
 _LIVE_LINES = 8
 _FAILED_LINES = 30
@@ -30,7 +31,8 @@ class _Picture:
             yield self._stage(stage)
         if timeline.fraction is not None and not timeline.over and not timeline.left:
             yield self._bar(options.max_width)
-        yield from self._log(min(_LIVE_LINES, max(options.max_height - len(timeline.stages) - 5, 0)))
+        if timeline.job.kind is not JobKind.TRIAL:
+            yield from self._log(min(_LIVE_LINES, max(options.max_height - len(timeline.stages) - 5, 0)))
 
     def _head(self) -> RenderableType:
         line = Table.grid(expand=True, padding=(0, 1))
@@ -77,11 +79,15 @@ class _Picture:
 
 
 class TerminalView:
-    """A live picture. When the job is done it stays as a few lines; the log only when it failed."""
+    """A live picture. When the job is done it stays as a few lines; the log only when it failed.
+
+    The log of a trial is what the trial was run for: it is printed above the picture and stays.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live: Live | None = None
+        self._printed = 0
 
     def __enter__(self) -> TerminalView:
         return self
@@ -94,6 +100,10 @@ class TerminalView:
         if self._live is None:
             self._live = Live(_Picture(timeline), console=self._console, refresh_per_second=8)
             self._live.start()
+        if timeline.job.kind is JobKind.TRIAL:
+            for line in timeline.fresh(self._printed):
+                self._console.print(Text(line), soft_wrap=True)
+            self._printed = timeline.lines
         if not last:
             return
         self._live.update(Group(_Picture(timeline), *_ending(timeline)), refresh=True)
@@ -128,8 +138,7 @@ class PlainView:
         if timeline.step != self._step:
             self._say(timeline, f"step {timeline.step} of {timeline.steps} {timeline.step_text}".rstrip())
             self._step = timeline.step
-        fresh = timeline.lines - self._lines
-        for line in list(timeline.log)[-fresh:] if fresh else []:
+        for line in timeline.fresh(self._lines):
             self._say(timeline, f"  {line}")
         self._lines = timeline.lines
         if last:

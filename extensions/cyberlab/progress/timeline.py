@@ -102,6 +102,11 @@ class Timeline:
         """The time on the lab's clock."""
         return datetime.fromtimestamp(self._clock().timestamp() + self._ahead, UTC)
 
+    def fresh(self, seen: int) -> list[str]:
+        """The log lines after the first `seen`, as far as they are remembered."""
+        count = min(self.lines - seen, len(self.log))
+        return list(self.log)[-count:] if count else []
+
     @property
     def over(self) -> bool:
         return self.job.phase.ended

@@ -303,3 +303,9 @@ class PartHealth(View):
     part: Literal["engine", "swarm", "registry", "database", "lab", "ingest", "hub"]
     ok: bool
     detail: str = ""
+
+
+class Health(View):
+    """The answer of ``GET /health``."""
+
+    parts: tuple[PartHealth, ...]

@@ -1,0 +1,96 @@
+"""The service's parts, put together once and handed to the routes. There is no other global state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from anyio import CapacityLimiter
+from cyberlab.wire import Catalogue, JobKind
+from fastapi import Depends, Request
+
+from cyberlab_hub.ingest.store import Store
+from cyberlab_hub.service.audit import Audit
+from cyberlab_hub.service.auth import Auth
+from cyberlab_hub.service.builds import Builds
+from cyberlab_hub.service.catalogue import CatalogueShelf
+from cyberlab_hub.service.credentials import Credentials
+from cyberlab_hub.service.database import Database
+from cyberlab_hub.service.deployments import Deployments
+from cyberlab_hub.service.health import Health
+from cyberlab_hub.service.hub import Hub
+from cyberlab_hub.service.images import Images
+from cyberlab_hub.service.jobs import Jobs
+from cyberlab_hub.service.shares import Shares
+from cyberlab_hub.service.specs import Specs
+from cyberlab_hub.service.streams import OpenStreams
+from cyberlab_hub.service.trials import Trials
+from cyberlab_hub.settings import Settings
+from cyberlab_hub.workshop.orders import Workshop
+
+TRIAL_SLOTS = 6
+DEPLOY_SLOTS = 4
+QUERIES_AT_ONCE = 12
+
+
+@dataclass(frozen=True)
+class Parts:
+    workshop: Workshop
+    store: Store
+    auth: Auth
+    audit: Audit
+    jobs: Jobs
+    catalogue: CatalogueShelf
+    credentials: Credentials
+    images: Images
+    builds: Builds
+    trials: Trials
+    deployments: Deployments
+    specs: Specs
+    shares: Shares
+    health: Health
+    streams: OpenStreams
+    queries: CapacityLimiter
+    """Threads that read from InfluxDB: a few slow queries must not hold up everything else."""
+
+
+def assemble(
+    settings: Settings, database: Database, workshop: Workshop, store: Store, hub: Hub, seed: Catalogue
+) -> Parts:
+    """Put the parts together and bring the catalogue to `seed`. Nothing runs yet: `Parts.jobs.start` does that."""
+    catalogue = CatalogueShelf(database, workshop)
+    catalogue.seed(seed)
+    slots = {
+        JobKind.BUILD: settings.build_slots,
+        JobKind.TRIAL: TRIAL_SLOTS,
+        JobKind.DEPLOY: DEPLOY_SLOTS,
+    }
+    jobs = Jobs(database, slots)
+    images = Images(database, workshop)
+    credentials = Credentials(database)
+    return Parts(
+        workshop=workshop,
+        store=store,
+        auth=Auth(hub),
+        audit=Audit(database),
+        jobs=jobs,
+        catalogue=catalogue,
+        credentials=credentials,
+        images=images,
+        builds=Builds(jobs, images, catalogue, workshop),
+        trials=Trials(jobs, images, workshop),
+        deployments=Deployments(database, jobs, images, catalogue, credentials, workshop, store),
+        specs=Specs(database),
+        shares=Shares(database, store),
+        health=Health(settings, database, workshop, store, hub),
+        streams=OpenStreams(),
+        queries=CapacityLimiter(QUERIES_AT_ONCE),
+    )
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+Lab = Annotated[Parts, Depends(_parts)]

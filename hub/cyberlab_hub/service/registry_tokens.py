@@ -1,0 +1,208 @@
+"""Registry accounts: Docker's token protocol, version 2 (``GET /token?service=...&scope=...``, basic sign-in).
+
+Three kinds of accounts, and nothing else:
+
+    _lab          everything; the lab service itself
+    d...-...      a deployment's devices: pull exactly one repository
+    a hub user    with a hub token as password: pull and push ``user/*``
+
+A token carries what was asked for *and* is allowed; it may be empty, and the registry then says no.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, PartDown
+from cyberlab_hub.service.answers import answer, status_of
+from cyberlab_hub.service.auth import USE, Auth, require
+from cyberlab_hub.service.credentials import Credentials
+from cyberlab_hub.service.guard import Guard
+
+SERVICE = "cyberlab-registry"
+ISSUER = "cyberlab"
+LIFETIME_SECONDS = 300
+SKEW_SECONDS = 30
+"""Clocks of devices may be behind by so much."""
+LAB_ACCOUNT = "_lab"
+
+_SCOPE = re.compile(r"([a-z]+(?:\([a-z]+\))?):([A-Za-z0-9._/:*-]{1,400}):([a-z*,]{1,100})")
+_REPOSITORY = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
+
+
+@dataclass(frozen=True)
+class Access:
+    """What is asked for, or granted, on one thing."""
+
+    type: str
+    name: str
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Signer:
+    """The key that the registry trusts, with its certificate."""
+
+    key: EllipticCurvePrivateKey = field(repr=False)
+    certificate: x509.Certificate
+
+    @classmethod
+    def load(cls, certificate: bytes, key: bytes) -> Signer:
+        """From PEM. Raises ValueError when the key is not an elliptic-curve one."""
+        private = serialization.load_pem_private_key(key, None)
+        if not isinstance(private, EllipticCurvePrivateKey):
+            raise ValueError("the token signer needs an EC P-256 key")  # noqa: TRY004 - of the right type, with a wrong value
+        return cls(private, x509.load_pem_x509_certificate(certificate))
+
+
+def sign(signer: Signer, account: str, access: Iterable[Access], at: float, identity: str) -> str:
+    """The JWT, ES256, with the certificate in `x5c`. Pure: `at` in Unix seconds, `identity` must be unique."""
+    der = signer.certificate.public_bytes(serialization.Encoding.DER)
+    claims = {
+        "iss": ISSUER,
+        "sub": account,
+        "aud": SERVICE,
+        "iat": int(at),
+        "nbf": int(at) - SKEW_SECONDS,
+        "exp": int(at) + LIFETIME_SECONDS,
+        "jti": identity,
+        "access": [{"type": a.type, "name": a.name, "actions": list(a.actions)} for a in access],
+    }
+    return jwt.encode(claims, signer.key, "ES256", {"x5c": [base64.b64encode(der).decode()]})
+
+
+def asked(scopes: Iterable[str]) -> list[Access]:
+    """``repository:anna/blink:pull,push``; several may stand in one parameter. What is malformed is not asked for."""
+    found = (_SCOPE.fullmatch(scope) for parameter in scopes for scope in parameter.split(" "))
+    return [Access(m[1], m[2], tuple(dict.fromkeys(m[3].split(",")))) for m in found if m]
+
+
+Rule = Callable[[Access], tuple[str, ...]]
+"""The actions an account may be given, of those asked for."""
+
+
+def everything(access: Access) -> tuple[str, ...]:
+    return access.actions
+
+
+def pull_only(repository: str) -> Rule:
+    return lambda access: _of(access, access.name == repository, {"pull"})
+
+
+def own_namespace(user: str) -> Rule:
+    return lambda access: _of(access, access.name.startswith(f"{user}/"), {"pull", "push"})
+
+
+def _of(access: Access, allowed: bool, actions: set[str]) -> tuple[str, ...]:
+    if not allowed or access.type != "repository" or not _REPOSITORY.fullmatch(access.name):
+        return ()
+    return tuple(action for action in access.actions if action in actions)
+
+
+def granted(rule: Rule, wanted: Iterable[Access]) -> list[Access]:
+    """What of `wanted` the rule allows."""
+    allowed = ((access, rule(access)) for access in wanted)
+    return [Access(access.type, access.name, actions) for access, actions in allowed if actions]
+
+
+def basic(header: str | None) -> tuple[str, str]:
+    """Account and password.
+
+    Raises:
+        NotSignedIn: ``token-missing``, also when it is malformed.
+    """
+    scheme, _, packed = (header or "").partition(" ")
+    try:
+        account, colon, password = base64.b64decode(packed, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        account = colon = password = ""
+    if scheme.lower() != "basic" or not (account and colon and password):
+        raise NotSignedIn(
+            "token-missing", "The registry needs an account: your user name, and a hub token as password."
+        )
+    return account, password
+
+
+class RegistryTokens:
+    """Answers ``/token``."""
+
+    def __init__(self, auth: Auth, credentials: Credentials, signer: Signer, lab_password: str) -> None:
+        self._auth = auth
+        self._credentials = credentials
+        self._signer = signer
+        self._lab_password = lab_password
+
+    async def rule(self, account: str, password: str) -> Rule:
+        """What that account may do.
+
+        Raises:
+            NotSignedIn: account or password is wrong. NotAllowed: the token lacks the lab's scope.
+            PartDown: ``hub-down``, ``database-down``.
+        """
+        if account == LAB_ACCOUNT:
+            if secrets.compare_digest(password.encode(), self._lab_password.encode()):
+                return everything
+            raise _refused()
+        repository = await run_in_threadpool(self._credentials.pulls, account, password)
+        if repository is not None:
+            return pull_only(repository)
+        caller = await self._auth.caller(password)
+        if caller.name != account:
+            raise _refused()
+        require(caller, USE)
+        return own_namespace(account)
+
+    async def answer(self, request: Request) -> Response:
+        query = request.query_params
+        try:
+            account, password = basic(request.headers.get("authorization"))
+            rule = await self.rule(account, password)
+            if query.get("service") != SERVICE:
+                raise NotAllowed("service-unknown", f"This makes tokens for the service {SERVICE} only.")
+        except (NotSignedIn, NotAllowed, PartDown) as error:
+            refusal = answer(status_of(error), error.info())
+            if isinstance(error, NotSignedIn):
+                refusal.headers["WWW-Authenticate"] = f'Basic realm="{ISSUER}"'
+            return refusal
+        at = time.time()
+        access = granted(rule, asked(query.getlist("scope")))
+        token = sign(self._signer, account, access, at, secrets.token_hex(8))
+        issued = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+        body: dict[str, Any] = {
+            "token": token,
+            "access_token": token,
+            "expires_in": LIFETIME_SECONDS,
+            "issued_at": issued,
+        }
+        return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+def create_token_app(tokens: RegistryTokens) -> Guard:
+    """The second listener: this one path. POST answers 404, so that clients fall back to GET."""
+
+    async def not_here(_request: Request) -> Response:
+        return Response(status_code=404)
+
+    routes = [Route("/token", tokens.answer, methods=["GET"]), Route("/token", not_here, methods=["POST"])]
+    return Guard(Starlette(routes=routes), limit=10_000)
+
+
+def _refused() -> HubError:
+    return NotSignedIn("token-refused", "This account and password do not belong together.")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from cyberlab.errors import SpecRefused, TimedOut
@@ -15,6 +16,8 @@ from cyberlab.wire import Device, Measurement, Share, View, Written
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from cyberlab.charts import Chart
 
 V = TypeVar("V", bound=View)
 
@@ -34,10 +37,10 @@ class Data:
         self,
         measurement: str,
         fields: str | Sequence[str] | None = None,
-        where: Mapping[str, str] | None = None,
+        where: Mapping[str, str | Sequence[str]] | None = None,
         start: str | datetime = "-1h",
         stop: str | datetime | None = None,
-        every: str | None = None,
+        every: str | timedelta | None = None,
         aggregate: str = "mean",
         devices: Iterable[Device | str] | str | None = None,
         layout: Literal["wide", "long"] = "wide",
@@ -93,15 +96,29 @@ class Data:
             TimedOut: names the devices that have not sent anything.
         """
         since, over = start or datetime.now(UTC), time.monotonic() + timeout
-        wanted = set() if devices is None else set(names(devices))
+        wanted = None if devices is None else names(devices)
         while True:
-            frame = self.read(measurement, start=since, layout="long", db=db)
-            missing = wanted - set(frame.get("device", ()))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # nothing there yet is what we wait for
+                frame = self.read(measurement, start=since, devices=wanted, layout="long", db=db)
+            missing = set(wanted or ()) - set(frame.get("device", ()))
             if len(frame) and not missing:
-                return self.read(measurement, start=since, devices=devices, db=db)
+                return self.read(measurement, start=since, devices=wanted, db=db)
             if time.monotonic() >= over:
                 raise _nothing_came(measurement, sorted(missing), timeout)
             time.sleep(0.5)
+
+    def plot(
+        self, df: pd.DataFrame, title: str | None = None, *, theme: Literal["light", "dark"] = "light"
+    ) -> Chart:
+        """A line chart of what `read` gave; ``cyberlab.charts.save(chart, "x.png")`` keeps it.
+
+        Raises:
+            ValueError: there is nothing to draw.
+        """
+        from cyberlab import charts  # matplotlib takes a second to load
+
+        return charts.line(df, title, theme=theme)
 
     def publish(self, measurement: str, value: object, unit: str | None = None, **tags: object) -> None:
         """Write one reading, stamped with now, into your own data; a dict gives several fields.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -25,6 +24,8 @@ _AS_TYPED = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version  # takes longer than all of ours
+
         typer.echo(f"cyberlab {version('cyberlab')}")
         raise typer.Exit
 

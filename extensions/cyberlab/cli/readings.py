@@ -215,12 +215,12 @@ def _hand_over(out: Out, frame: pd.DataFrame, csv: Path | None, parquet: Path | 
     if csv is None and parquet is None:
         _show(out, frame)
         return
-    from cyberlab import frames
+    from cyberlab import export
 
     if csv is not None and str(csv) == "-":
-        out.console.out(frames.csv(frame), end="", highlight=False)
+        out.console.out(export.csv(frame), end="", highlight=False)
         return
-    for path, save in ((csv, frames.save_csv), (parquet, frames.save_parquet)):
+    for path, save in ((csv, export.save_csv), (parquet, export.save_parquet)):
         if path is not None:
             save(frame, path)
             _done(out, {"to": str(path), "rows": len(frame)}, f"{path}: {len(frame)} rows.")
@@ -228,9 +228,9 @@ def _hand_over(out: Out, frame: pd.DataFrame, csv: Path | None, parquet: Path | 
 
 def _show(out: Out, frame: pd.DataFrame) -> None:
     if out.as_json:
-        from cyberlab import frames
+        from cyberlab import export
 
-        rows = jsonlib.loads(frames.flat(frame).to_json(orient="records", date_format="iso", date_unit="ms"))
+        rows = jsonlib.loads(export.flat(frame).to_json(orient="records", date_format="iso", date_unit="ms"))
         out.data({"units": frame.attrs.get("units", {}), "rows": rows})
         return
     if frame.empty:

@@ -104,7 +104,8 @@ def _npm(npm: Sequence[str]) -> str:
     return _block(
         "JavaScript libraries",
         "RUN npm install --prefix /opt/node --no-save \\",
-        *_listed(map(str, packages)),
+        *_listed(map(str, packages), end=" \\"),
+        " && rm -rf /root/.npm",
     )
 
 

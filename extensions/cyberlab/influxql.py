@@ -1,0 +1,136 @@
+"""InfluxQL text from typed values. Pure: whatever a name or value holds, it stays a name or a value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from cyberlab.errors import SpecRefused
+
+AGGREGATES = ("mean", "median", "min", "max", "sum", "count", "first", "last", "stddev", "spread", "mode")
+When = str | datetime | None
+Scalar = str | int | float | bool
+
+_UNIT_NS = {
+    "ns": 1,
+    "us": 10**3,
+    "u": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "m": 60 * 10**9,
+    "min": 60 * 10**9,
+    "h": 3600 * 10**9,
+    "d": 86_400 * 10**9,
+    "w": 604_800 * 10**9,
+}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(ns|us|u|ms|s|min|m|h|d|w)")
+
+
+def ident(name: str) -> str:
+    """A measurement, field or tag, quoted."""
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def literal(value: Scalar) -> str:
+    """A value to compare with, quoted if it is text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return f"'{escaped}'"
+
+
+def span_ns(text: str | timedelta) -> int:
+    """Nanoseconds of ``"10s"``, ``"1.5h"`` or a timedelta.
+
+    Raises:
+        SpecRefused: ``span-invalid``.
+    """
+    if isinstance(text, timedelta):
+        # pandas' Timedelta is one too, with nanoseconds of its own
+        ns = getattr(text, "value", None)
+        total = int(ns) if ns is not None else round(text / timedelta(microseconds=1)) * 1000
+    else:
+        match = _SPAN.fullmatch(text.strip())
+        total = round(float(match[1]) * _UNIT_NS[match[2]]) if match else 0
+    if total <= 0:
+        raise SpecRefused(
+            "span-invalid", f"{text!r} is not a span of time such as '10s', '5m', '1h' or '7d'."
+        )
+    return total
+
+
+def moment(when: str | datetime) -> str:
+    """A point in time for a WHERE clause: ``now() - 3600000000000ns`` or whole nanoseconds.
+
+    ``"-1h"`` counts back from the database's now. A time without a zone is UTC.
+
+    Raises:
+        SpecRefused: ``time-invalid``.
+    """
+    if isinstance(when, str):
+        text = when.strip()
+        if text == "now":
+            return "now()"
+        if text.startswith("-"):
+            return f"now() - {span_ns(text[1:])}ns"
+        try:
+            when = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise SpecRefused(
+                "time-invalid", f"{text!r} is not a time: use '-1h', '2026-03-01T12:00:00Z' or a datetime."
+            ) from error
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    whole = int(when.replace(microsecond=0).timestamp())
+    ns = whole * 10**9 + when.microsecond * 1000 + int(getattr(when, "nanosecond", 0))
+    return f"{ns}"
+
+
+def conditions(
+    *,
+    start: When,
+    stop: When,
+    where: Mapping[str, Scalar | Sequence[Scalar]] | None,
+    devices: Iterable[str] | None,
+) -> str:
+    """A WHERE clause, or nothing. Several values of one name mean any of them."""
+    clauses = []
+    if start is not None:
+        clauses.append(f"time >= {moment(start)}")
+    if stop is not None:
+        clauses.append(f"time < {moment(stop)}")
+    wanted: dict[str, Scalar | Sequence[Scalar]] = dict(where or {})
+    if devices is not None:
+        wanted["device"] = tuple(devices)
+    for name, value in wanted.items():
+        values: Sequence[Scalar] = [value] if isinstance(value, str | int | float | bool) else list(value)
+        if not values:
+            raise SpecRefused("where-empty", f"No value of {name!r} is wanted, so nothing could be read.")
+        anyone = " OR ".join(f"{ident(name)} = {literal(one)}" for one in values)
+        clauses.append(f"({anyone})")
+    return f" WHERE {' AND '.join(clauses)}" if clauses else ""
+
+
+def every_reading(measurement: str, fields: Sequence[str], where: str) -> str:
+    """All points, series by series, with every tag."""
+    columns = ", ".join(f"{ident(field)}::field" for field in fields)
+    return f"SELECT {columns} FROM {ident(measurement)}{where} GROUP BY *"  # noqa: S608 - every name is quoted
+
+
+def aggregated(
+    measurement: str, fields: Sequence[str], where: str, *, every: str | timedelta, aggregate: str
+) -> str:
+    """One value for each span of time, device, sensor and unit.
+
+    Raises:
+        SpecRefused: ``aggregate-unknown``, ``span-invalid``.
+    """
+    if aggregate not in AGGREGATES:
+        raise SpecRefused("aggregate-unknown", f"{aggregate!r} is not one of {', '.join(AGGREGATES)}.")
+    columns = ", ".join(f"{aggregate}({ident(field)}) AS {ident(field)}" for field in fields)
+    groups = f'time({span_ns(every)}ns), "device", "sensor", "unit"'
+    return f"SELECT {columns} FROM {ident(measurement)}{where} GROUP BY {groups} fill(none)"  # noqa: S608 - quoted

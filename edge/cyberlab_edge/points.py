@@ -74,9 +74,8 @@ class Point:
 
     def line(self) -> str:
         """The point as one line, without the line break. Tags are sorted, which InfluxDB likes best."""
-        tags = "".join(f",{_escape(k)}={_escape(v)}" for k, v in sorted(self.tags.items()))
         fields = ",".join(f"{_escape(k)}={_encode(v)}" for k, v in self.fields.items())
-        return f"{_escape(self.measurement, equals=False)}{tags} {fields} {self.time_ns}"
+        return f"{_escape(self.measurement, equals=False)}{encode_tags(self.tags)} {fields} {self.time_ns}"
 
 
 def reading(
@@ -256,6 +255,11 @@ def _short(value: object) -> str:
 def _escape(text: str, *, equals: bool = True) -> str:
     text = text.replace(",", "\\,").replace(" ", "\\ ")
     return text.replace("=", "\\=") if equals else text
+
+
+def encode_tags(tags: Mapping[str, str]) -> str:
+    """``,room=b12,unit=C``: as it stands in a line, right after the measurement."""
+    return "".join(f",{_escape(k)}={_escape(v)}" for k, v in sorted(tags.items()))
 
 
 def _encode(value: Value) -> str:

@@ -110,12 +110,27 @@ def from_answer(status: int, info: ErrorInfo) -> LabError:
     return kind(info.code, info.message, info.problems)
 
 
+_SAID = {
+    "missing": "This field is needed.",
+    "extra_forbidden": "There is no such field. Check its spelling.",
+    "string_type": "Give a text here.",
+    "tuple_type": "Give a list here.",
+    "dict_type": "Give names with values here.",
+    "int_parsing": "Give a whole number here.",
+}
+"""pydantic's codes in a student's words; others keep pydantic's own."""
+
+
 def refused(error: ValidationError, what: str) -> SpecRefused:
     """The same as pydantic says, as problems of the fields of `what`."""
     from cyberlab.wire import Problem  # pydantic and the models are there already, or there were no error
 
     problems = [
-        Problem(path=field_path(one["loc"]), code=one["type"].replace("_", "-"), message=one["msg"])
+        Problem(
+            path=field_path(one["loc"]),
+            code=one["type"].replace("_", "-"),
+            message=_SAID.get(one["type"], one["msg"]),
+        )
         for one in error.errors(include_url=False)
     ]
     return SpecRefused("field-invalid", f"The {what} is not filled in right.", problems)

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from cyberlab import sse
 from cyberlab.data import Data, names
-from cyberlab.errors import NotFound, SpecRefused, refused
+from cyberlab.errors import NotFound, SpecRefused, Unreachable, from_answer, refused
 from cyberlab.jobs import JobHandle
 from cyberlab.spec.deployment import DeploymentSpec
 from cyberlab.spec.image import ImageSpec
@@ -32,8 +32,10 @@ from cyberlab.wire import (
     Catalogue,
     Deployment,
     Device,
+    ErrorInfo,
     ExecRequest,
     ExecResult,
+    Health,
     Image,
     Job,
     JobKind,
@@ -85,7 +87,7 @@ class Lab(Data):
 
     def health(self) -> tuple[PartHealth, ...]:
         """Each part of the lab, and whether it works."""
-        return self._transport.get("/health", dict[str, tuple[PartHealth, ...]])["parts"]
+        return self._transport.get("/health", Health).parts
 
     # ------------------------------------------------------------ specs
     def catalogue(self) -> Catalogue:
@@ -298,8 +300,16 @@ class Lab(Data):
         params = {"tail": str(tail), "follow": "true" if follow else "false"}
         with self._transport.stream(path_of("deployments", name, "logs"), params=params) as response:
             for message in sse.messages(response.iter_bytes()):
-                if message.data and message.event != "end":
+                if message.event == "end":
+                    return
+                if message.event == "error":
+                    raise from_answer(503, decoded(ErrorInfo, message.data))
+                if message.event:
                     yield decoded(LogLine, message.data)
+        raise Unreachable(
+            "log-broke-off",
+            f"The log of {name} broke off: the lab closed the connection. The programs run on; ask again.",
+        )
 
     def _ref(self, image: Image | str) -> str:
         """``name:version`` or ``name``: what the lab's requests call an image of one's own."""

@@ -138,7 +138,7 @@ class SignUpHandler(BaseHandler):  # type: ignore[misc]  # jupyterhub ships no t
         return super().prepare()
 
     async def get(self) -> None:
-        self.finish(await self.render_template("signup.html", problems={}, name="", done=False))
+        self.finish(await self.render_template("signup.html", problems={}, wanted="", done=False))
 
     async def post(self) -> None:
         name = self.get_body_argument("username", "").strip().lower()
@@ -155,7 +155,7 @@ class SignUpHandler(BaseHandler):  # type: ignore[misc]  # jupyterhub ships no t
                 self.log.info("Account %s asks for approval", name)
         if problems:
             self.set_status(400)
-        page = await self.render_template("signup.html", problems=problems, name=name, done=not problems)
+        page = await self.render_template("signup.html", problems=problems, wanted=name, done=not problems)
         self.finish(page)
 
 

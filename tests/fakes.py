@@ -7,14 +7,17 @@ which run the same lines on it and on the real engines.
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from cyberlab.wire import Device, PartHealth, Phase, TaskView
-from cyberlab_hub.errors import Cancelled, HubError, NotFound, WorkFailed
+import httpx
+from cyberlab.wire import Device, Measurement, PartHealth, Phase, TaskView, Written
+from cyberlab_hub.errors import Cancelled, HubError, NotAllowed, NotFound, QueryRefused, WorkFailed
+from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.workshop.orders import (
     BaseState,
     BuildOrder,
@@ -117,7 +120,7 @@ class FakeWorkshop:
             if progress.cancelled:
                 raise Cancelled("cancelled", "You stopped this build.")
             progress.step(number, len(lines), line)
-            if shlex.split(line)[:2] in (["RUN", "false"], ["RUN", "exit"]):
+            if line.split()[:2] in (["RUN", "false"], ["RUN", "exit"]):
                 raise WorkFailed("build-failed", f"Step {number} of {len(lines)} failed: {line}")
         if progress.cancelled:
             raise Cancelled("cancelled", "You stopped this build.")
@@ -228,3 +231,101 @@ class FakeWorkshop:
             PartHealth(part=part, ok=part != code, detail="" if part != code else str(self.down))
             for part in ("engine", "swarm", "registry")
         )
+
+
+class FakeStore:
+    """`ingest.store.Store` without InfluxDB. A query answers with the lines its database holds."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, list[bytes]] = {"fleet": [], "lab": []}
+        self.readers: set[tuple[str, str]] = set()
+        self.down: HubError | None = None
+        self.closed_queries = 0
+
+    def _up(self) -> None:
+        if self.down is not None:
+            raise self.down
+
+    def set_up(self) -> None:
+        self._up()
+
+    def ensure_owner(self, owner: str) -> None:
+        self._up()
+        self.lines.setdefault(database_of(owner), [])
+        self.readers.add((owner, database_of(owner)))
+
+    def write(self, database: str, body: bytes) -> Written:
+        self._up()
+        if database not in self.lines:
+            raise NotFound("database-unknown", "There is no such database.")
+        lines = body.split(b"\n")
+        self.lines[database] += lines
+        return Written(written=len(lines))
+
+    def query(self, reader: str, database: str, influxql: str) -> Iterator[bytes]:
+        self._may_read(reader, database)
+        if not influxql.upper().startswith("SELECT"):
+            raise QueryRefused("query-refused", f"error parsing query: found {influxql}")
+        try:
+            yield b"name,tags,time,value\n"
+            for line in self.lines[database]:
+                yield line + b"\n"
+        finally:
+            self.closed_queries += 1
+
+    def _may_read(self, reader: str, database: str) -> None:
+        self._up()
+        if database not in ("fleet", "lab") and (reader, database) not in self.readers:
+            raise NotAllowed("database-not-shared", "These readings are not shared with you.")
+
+    def measurements(self, reader: str, database: str) -> tuple[Measurement, ...]:
+        self._may_read(reader, database)
+        names = {re.split(rb"[, ]", line)[0].decode() for line in self.lines[database]}
+        return tuple(Measurement(measurement=name, fields=("value",)) for name in sorted(names))
+
+    def share(self, owner: str, reader: str) -> None:
+        self._up()
+        self.readers.add((reader, database_of(owner)))
+
+    def unshare(self, owner: str, reader: str) -> None:
+        self._up()
+        self.readers.discard((reader, database_of(owner)))
+
+    def ping(self) -> str:
+        self._up()
+        return "1.6.7"
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FakeHub(httpx.AsyncBaseTransport):
+    """The hub's API for `service.hub.Hub`: who holds which token, and which users exist."""
+
+    def __init__(self) -> None:
+        self.holders: dict[str, dict[str, object]] = {}
+        self.calls = 0
+        self.down = False
+        for name in ("anna", "ben"):
+            self.holders[f"{name}-token"] = self.user(name, "custom:cyberlab:use")
+        self.holders["root-token"] = self.user("root", "custom:cyberlab:use", "custom:cyberlab:admin")
+
+    @staticmethod
+    def user(name: str, *scopes: str, kind: str = "user") -> dict[str, object]:
+        return {"kind": kind, "name": name, "scopes": list(scopes)}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        if self.down:
+            raise httpx.ConnectError("connection refused")
+        path = request.url.path.removeprefix("/hub/api")
+        holder = self.holders.get(request.headers.get("authorization", "").removeprefix("token "))
+        if path == "/":
+            return httpx.Response(200, json={"version": "6.1.1"})
+        if holder is None:
+            return httpx.Response(403, json={"status": 403, "message": "Missing or invalid credentials."})
+        if path == "/user":
+            return httpx.Response(200, json=holder)
+        users = [h["name"] for h in self.holders.values() if h["kind"] == "user"]
+        name = path.removeprefix("/users/")
+        return httpx.Response(200, json={"name": name}) if name in users else httpx.Response(404, json={})

@@ -128,8 +128,7 @@ def _destination() -> Destination:
         with _lock:
             if _current is None:
                 _current = _open(os.environ)
-                if isinstance(_current, Outbox):
-                    _end_well()
+                _end_well()
     return _current
 
 
@@ -152,6 +151,8 @@ def _end_well() -> None:
     As process 1 of a container Python would ignore SIGTERM and be killed ten seconds later, readings and all.
     """
     atexit.register(_close)
+    if not isinstance(_current, Outbox) and os.getpid() != 1:
+        return
     main = threading.current_thread() is threading.main_thread()
     if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -159,7 +159,7 @@ def _parse(parts: Iterable[bytes], kinds: Mapping[str, str]) -> pd.DataFrame | N
         return None
     dtypes: dict[str, Any] = {name: _DTYPES[kind] for name, kind in kinds.items() if kind in _DTYPES}
     try:
-        return pd.read_csv(
+        table: pd.DataFrame = pd.read_csv(
             stream,
             engine="c",
             dtype={"name": "category", "tags": "category", **dtypes},
@@ -172,6 +172,7 @@ def _parse(parts: Iterable[bytes], kinds: Mapping[str, str]) -> pd.DataFrame | N
         raise QueryRefused(
             "answer-shape", "The answer is not one table. Ask one question at a time, without semicolons."
         ) from error
+    return table
 
 
 class _Pieces(io.RawIOBase):

@@ -49,7 +49,7 @@ def relative(path: str, workdir: str) -> str:
         if not path.startswith(f"{workdir}/"):
             raise ValueError(
                 f"{shown(path)} lies outside the program's folder. "
-                f"Write a path inside {workdir}, such as main.py."
+                f"Write a path inside {shown(workdir)}, such as main.py."
             )
         inside = path.removeprefix(f"{workdir}/")
     parts = inside.split("/")

@@ -86,6 +86,9 @@ def program_problems(spec: ImageSpec, catalogue: Catalogue) -> Iterator[Problem]
                 "Write the command, such as python3 main.py.",
             )
         return
+    scenario = catalogue.scenario(spec.scenario)
+    if not spec.command and scenario and spec.base not in scenario.bases:
+        return  # another scenario will have another command
     if spec.custom.strip() or len(command) < 2 or command[0] not in ("python", "python3", "node"):
         return
     program = command[1]

@@ -1,0 +1,17 @@
+# Made by cyberlab from a form: the same form always gives the same text.
+
+# Start from a base image of the lab
+FROM cyberlab/python
+
+# The folder of your program
+RUN install -d -o 1000 -g 1000 /opt/app/tools
+WORKDIR /opt/app/tools
+
+# Your files; they come late, so that a change in them rebuilds little else
+COPY --chown=1000:1000 files/ ./
+
+# Run as the ordinary user "app", never as root
+USER 1000:1000
+
+# What runs when a container starts
+CMD ["python3", "src/run.py"]

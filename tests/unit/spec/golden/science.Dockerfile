@@ -1,0 +1,23 @@
+# Made by cyberlab from a form: the same form always gives the same text.
+
+# Start from a base image of the lab
+FROM cyberlab/python-science
+
+# Python libraries
+RUN pip install \
+      scikit-learn
+
+# The folder of your program
+WORKDIR /usr/src/app
+
+# Settings that your program reads from its environment
+ENV SPEED="7200"
+
+# Your files; they come late, so that a change in them rebuilds little else
+COPY --chown=1000:1000 files/ ./
+
+# Run as the ordinary user "app", never as root
+USER 1000:1000
+
+# What runs when a container starts
+CMD ["python3", "main.py"]

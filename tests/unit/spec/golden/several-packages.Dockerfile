@@ -1,0 +1,24 @@
+# Made by cyberlab from a form: the same form always gives the same text.
+
+# Start from a base image of the lab
+FROM cyberlab/python
+
+# Debian packages
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends \
+      gpiod \
+      i2c-tools \
+      usbutils \
+ && apt-get clean && rm -rf /var/lib/apt/lists/*
+
+# The folder of your program
+WORKDIR /usr/src/app
+
+# Your files; they come late, so that a change in them rebuilds little else
+COPY --chown=1000:1000 files/ ./
+
+# Run as the ordinary user "app", never as root
+USER 1000:1000
+
+# What runs when a container starts
+CMD ["python3", "main.py"]

@@ -96,7 +96,9 @@ class Journal:
 
     def _write(self, events: list[JobEvent], changes: dict[str, dict[str, Any]]) -> None:
         with self._database.session() as session:
-            session.execute(insert(JobEventRow), [event.model_dump() for event in events])
+            # a plain str for the phase: drivers differ in what they make of an enum
+            rows = [{**dict(event), "phase": event.phase.value} for event in events]
+            session.execute(insert(JobEventRow), rows)
             for job, columns in changes.items():
                 session.execute(update(JobRow).where(JobRow.id == job).values(**columns))
 

@@ -23,18 +23,23 @@ from cyberlab_hub.settings import ROOT, Settings
 from cyberlab_hub.workshop.builder import Builder
 from cyberlab_hub.workshop.context import context_tar
 from cyberlab_hub.workshop.engine import Engine
+from cyberlab_hub.workshop.images import Images
 from cyberlab_hub.workshop.orders import BaseState, Progress
 
 PREFIX = "cyberlab/"
+SHARED = "cyberlab-bases"
 CONTENT = "cyberlab.base"
 VERSIONS = "/usr/share/cyberlab/versions.json"
 _OURS = re.compile(r"^FROM cyberlab/([a-z0-9-]+)", re.MULTILINE)
 
 
 class Bases:
-    def __init__(self, engine: Engine, builder: Builder, settings: Settings, root: Path = ROOT) -> None:
+    def __init__(
+        self, engine: Engine, builder: Builder, images: Images, settings: Settings, root: Path = ROOT
+    ) -> None:
         self._engine = engine
         self._builder = builder
+        self._images = images
         self._settings = settings
         self._folders = root / "spawner_images" / "bases"
         self._edge = root / "edge" / "cyberlab_edge"
@@ -79,6 +84,13 @@ class Bases:
         labels = {"cyberlab.lab": self._settings.name, CONTENT: self.content(name)}
         context = context_tar(self._dockerfile(name), self._files(name))
         self._builder.run(PREFIX + name, context, labels, progress)
+        self._share_layers(name, progress)
+
+    def _share_layers(self, name: str, progress: Progress) -> None:
+        """Push the base: users' first pushes then find its layers in the registry. Nobody pulls it by this name."""
+        repository = f"{self._settings.registry}/{SHARED}/{name}"
+        self._engine.call("POST", f"/images/{PREFIX}{name}/tag", params={"repo": repository, "tag": "base"})
+        self._images.push(repository, "base", progress)
 
     # ------------------------------------------------------------ what a base is made from
     def content(self, name: str) -> str:

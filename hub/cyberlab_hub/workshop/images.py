@@ -21,6 +21,8 @@ from cyberlab_hub.workshop.engine import Engine, filters, registry_auth
 from cyberlab_hub.workshop.orders import BuildOrder, BuiltImage, Progress
 from cyberlab_hub.workshop.registry import LAB_ACCOUNT, LAB_SECRET, Registry
 
+KEEP_CACHE = "168h"
+
 
 class Images:
     def __init__(self, engine: Engine, builder: Builder, registry: Registry, settings: Settings) -> None:
@@ -43,7 +45,7 @@ class Images:
         image = self._builder.run(tag, context, dict(order.labels), progress, platform)
         _check_platform(image, order)
         progress.phase(Phase.PUSHING)
-        digest = self._push(repository, str(order.version), progress)
+        digest = self.push(repository, str(order.version), progress)
         self._forget_older(repository, keep=tag)
         return BuiltImage(digest=digest, size_bytes=int(image["Size"]))
 
@@ -76,6 +78,12 @@ class Images:
         self._registry.delete(repository, digest)
         self._untag(f"{self._settings.registry}/{repository}@{digest}")
 
+    def sweep(self) -> None:
+        """Drop layers that no image has used for a week."""
+        self._engine.call(
+            "POST", "/images/prune", params=filters(dangling="true", until=KEEP_CACHE), seconds=120
+        )
+
     # ------------------------------------------------------------ checks
     def _platform(self, order: BuildOrder) -> str:
         """The one platform to build for ("" when the order leaves it to the engine).
@@ -102,7 +110,12 @@ class Images:
     def _auth(self) -> dict[str, str]:
         return registry_auth(LAB_ACCOUNT, self._settings.secret(LAB_SECRET), self._settings.registry)
 
-    def _push(self, repository: str, tag: str, progress: Progress) -> str:
+    def push(self, repository: str, tag: str, progress: Progress) -> str:
+        """Push what the engine calls ``repository:tag``; return the manifest digest.
+
+        Raises:
+            Cancelled: the user stopped it. PartDown: ``registry-down``. WorkFailed: ``disk-full``.
+        """
         digest = ""
         with (
             self._engine.stream(

@@ -22,7 +22,8 @@ RUN_PROCESSES = 128
 RUN_TMP_BYTES = 64 * MB
 RESERVED_MEMORY_MB = 48
 """What a deployment books on a device; the swarm places no more than fit."""
-STOP_SECONDS = 2
+STOP_SECONDS = 4
+"""Between SIGTERM and SIGKILL: one second more than `publish` takes for its last readings."""
 LOG = {"max-size": "1m", "max-file": "2"}
 
 EXEC_OUTPUT_BYTES = 64 * 1024

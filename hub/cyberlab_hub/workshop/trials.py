@@ -1,8 +1,8 @@
 """Trials: one container from an image, watched to its end and always removed.
 
-A trial is caged as a deployment is (no capabilities, read-only root, the same limits), so that what works here works on
-a device. It has the network a deployment has, on a bridge of its own where trials do not reach each other: programs that
-fetch something can be tried. It holds no token of the lab.
+A trial is caged as a deployment is (no capabilities, read-only root, the same limits), so that what works here
+works on a device. It has the network that a deployment has, on a bridge of its own where trials do not reach each
+other: programs that fetch something can be tried. It holds no token of the lab.
 """
 
 from __future__ import annotations

@@ -1,0 +1,116 @@
+"""`DockerWorkshop`: the real thing behind `orders.Workshop`. Puts the parts together and does nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from cyberlab.wire import Device, PartHealth
+
+from cyberlab_hub.errors import HubError, PartDown
+from cyberlab_hub.settings import Settings
+from cyberlab_hub.workshop import service_logs
+from cyberlab_hub.workshop.bases import Bases
+from cyberlab_hub.workshop.builder import Builder
+from cyberlab_hub.workshop.engine import Engine
+from cyberlab_hub.workshop.images import Images
+from cyberlab_hub.workshop.nodes import Nodes
+from cyberlab_hub.workshop.orders import (
+    BaseState,
+    BuildOrder,
+    BuiltImage,
+    DeploymentState,
+    DeployOrder,
+    ExecOutcome,
+    LogLine,
+    Progress,
+    TrialEnd,
+    TrialOrder,
+)
+from cyberlab_hub.workshop.registry import Registry
+from cyberlab_hub.workshop.swarm import Swarm
+from cyberlab_hub.workshop.trials import Trials
+
+Part = Literal["engine", "swarm", "registry"]
+
+
+class DockerWorkshop:
+    """Connects at the first call, not when it is made; threads may share it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._engine = Engine(settings.workshop_url, settings.certs)
+        self._registry = Registry(settings)
+        builder = Builder(self._engine, settings)
+        self._images = Images(self._engine, builder, self._registry, settings)
+        self._bases = Bases(self._engine, builder, self._images, settings)
+        self._trials = Trials(self._engine, self._images, settings)
+        self._nodes = Nodes(self._engine, settings)
+        self._swarm = Swarm(self._engine, self._nodes, self._registry, settings)
+
+    def sweep(self) -> None:
+        """Remove what jobs left behind that died with the service: call once, at the service's start.
+
+        Raises:
+            PartDown: the engine or the swarm is away.
+        """
+        self._trials.sweep()
+        self._swarm.sweep()
+        self._images.sweep()
+
+    # ------------------------------------------------------------ images
+    def base_state(self, image: str) -> BaseState:
+        return self._bases.state(image)
+
+    def prepare_base(self, name: str, progress: Progress) -> None:
+        self._bases.prepare(name, progress)
+
+    def build(self, order: BuildOrder, progress: Progress) -> BuiltImage:
+        return self._images.build(order, progress)
+
+    def delete_image(self, repository: str, digest: str) -> None:
+        self._images.delete(repository, digest)
+
+    # ------------------------------------------------------------ trials
+    def run_trial(self, order: TrialOrder, progress: Progress) -> TrialEnd:
+        return self._trials.run(order, progress)
+
+    def exec_in_trial(self, job: str, command: Sequence[str], seconds: float) -> ExecOutcome:
+        return self._trials.exec(job, command, seconds)
+
+    # ------------------------------------------------------------ deployments and devices
+    def deploy(self, order: DeployOrder, progress: Progress) -> None:
+        self._swarm.deploy(order, progress)
+
+    def deployments(self, owner: str | None = None) -> tuple[DeploymentState, ...]:
+        return self._swarm.deployments(owner)
+
+    def remove_deployment(self, owner: str, name: str) -> None:
+        self._swarm.remove(owner, name)
+
+    def deployment_logs(self, owner: str, name: str, tail: int, follow: bool) -> Iterator[LogLine]:
+        """A followed log also has `close()`, which any thread may call."""
+        service = self._swarm.find_one(owner, name)
+        if follow:
+            return service_logs.Followed(self._engine, self._nodes, service, tail)
+        return service_logs.read(self._engine, self._nodes, service, tail)
+
+    def devices(self) -> tuple[Device, ...]:
+        return self._nodes.devices()
+
+    # ------------------------------------------------------------ health
+    def health(self) -> tuple[PartHealth, ...]:
+        return (
+            _checked("engine", lambda: self._engine.call("GET", "/info", seconds=5)),
+            _checked("swarm", self._nodes.all),
+            _checked("registry", self._registry.check),
+        )
+
+
+def _checked(part: Part, check: Callable[[], object]) -> PartHealth:
+    try:
+        check()
+    except PartDown as error:
+        return PartHealth(part=part, ok=False, detail=error.message)
+    except HubError as error:
+        return PartHealth(part=part, ok=False, detail=f"{part}: {error.message}")
+    return PartHealth(part=part, ok=True)

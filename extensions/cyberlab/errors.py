@@ -39,8 +39,14 @@ class LabError(Exception):
         self.message = message
         self.problems = tuple(problems)
 
+    @property
+    def headline(self) -> str:
+        """`message` without the problem that the lab put into it: for where all problems stand below."""
+        first = self.problems[0].message if self.problems else ""
+        return self.message.partition(first)[0].rstrip(": ") or self.message if first else self.message
+
     def __str__(self) -> str:
-        return "\n".join([self.message, *(f"  {p.path}: {p.message}" for p in self.problems)])
+        return "\n".join([self.headline, *(f"  {p.path}: {p.message}" for p in self.problems)])
 
 
 class NotSignedIn(LabError): ...

@@ -144,8 +144,11 @@ def _scenario(catalogue: Catalogue, name: str, base: str) -> Scenario:
 
 
 def _skeleton(name: str, base: str, scenario: Scenario, catalogue: Catalogue) -> str:
-    bases = "\n".join(f"#   {one.name:<16} {one.summary}" for one in catalogue.bases)
-    scenarios = "\n".join(f"#   {one.name:<16} {one.summary}" for one in catalogue.scenarios)
+    width = max(
+        len(name) for name in (*(b.name for b in catalogue.bases), *(s.name for s in catalogue.scenarios))
+    )
+    bases = "\n".join(f"#   {one.name:<{width}}  {one.summary}" for one in catalogue.bases)
+    scenarios = "\n".join(f"#   {one.name:<{width}}  {one.summary}" for one in catalogue.scenarios)
     lines = [
         f"# What the image {name!r} is made of.",
         f"# Look:   cyberlab render {name}.yaml     Build:  cyberlab build {name}.yaml",

@@ -13,7 +13,7 @@ from cyberlab.errors import NotFound
 Image = Annotated[str, typer.Argument(metavar="IMAGE", help="An image, such as greenhouse or greenhouse:3.")]
 Command = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[-- COMMAND...]", help="What to run instead of the image's command."),
+    typer.Argument(metavar="-- COMMAND...", help="What to run instead of the image's command."),
 ]
 Env = Annotated[
     list[str] | None, typer.Option("--env", "-e", metavar="NAME=VALUE", help="Environment; may be repeated.")

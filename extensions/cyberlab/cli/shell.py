@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -67,7 +68,9 @@ class Out:
     def console(self) -> Console:
         from rich.console import Console
 
-        return Console(highlight=False)
+        console = Console(highlight=False)
+        # what goes into a file or a pipe is not cut to a screen of 80 columns
+        return console if console.is_terminal else Console(highlight=False, width=500)
 
     @cached_property
     def aside(self) -> Console:
@@ -97,15 +100,16 @@ class Out:
         from rich.text import Text
 
         if not table:
-            self.aside.print(Text(f"{title}: {table.nothing}" if title else table.nothing, "dim"))
+            self.aside.print(Text(table.nothing.capitalize(), "dim"))
             return
         grid = Grid(
             box=None, header_style="bold", title=title or None, title_justify="left", padding=(0, 2, 0, 0)
         )
         for name in table.columns:
-            grid.add_column(name, overflow="fold")
+            grid.add_column(name, no_wrap=name not in (*_LONG, _CUT))
         for row in table.cells:
-            grid.add_row(*(Text(cell, _STYLES.get(cell, "")) for cell in row))
+            cells = zip(table.columns, row, strict=True)
+            grid.add_row(*(Text(cell, _STYLES.get(cell, ""), **_FORM.get(name, {})) for name, cell in cells))
         self.console.print(grid)
 
     def say(self, text: str) -> None:
@@ -135,7 +139,7 @@ class Out:
 
         # the progress display has already shown why a job failed
         if not isinstance(error, JobFailed) or error.problems:
-            self.aside.print(Text.assemble(("✗ ", "bold red"), (error.message, "bold")), soft_wrap=True)
+            self.aside.print(Text.assemble(("✗ ", "bold red"), (error.headline, "bold")), soft_wrap=True)
         for problem in error.problems:
             where = self.spec_file.where(problem.path) if self.spec_file else ""
             self.aside.print(
@@ -149,6 +153,14 @@ class Out:
             )
 
 
+_LONG = frozenset({"devices", "fields", "tags", "trouble"})
+"""Columns that may take several lines."""
+_CUT = "outcome"
+"""Cut off where the screen ends; all others are always whole."""
+_FORM: dict[str, Any] = {
+    _CUT: {"no_wrap": True, "overflow": "ellipsis"},
+    **{name: {"overflow": "fold"} for name in _LONG},
+}
 _STYLES = {
     "done": "green",
     "running": "green",
@@ -158,6 +170,17 @@ _STYLES = {
     "cancelled": "yellow",
     "paused": "yellow",
 }
+
+
+@contextmanager
+def remarks(out: Out) -> Iterator[None]:
+    """Warnings of the client, such as that there is nothing to read, as notes and not as Python's lines."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for remark in caught:
+        if issubclass(remark.category, UserWarning):
+            out.note(str(remark.message))
 
 
 @contextmanager

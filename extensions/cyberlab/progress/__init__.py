@@ -42,8 +42,8 @@ def _view(console: Console | None) -> View:
         return NotebookView()
     from cyberlab.progress.terminal import PlainView, TerminalView
 
-    console = console or Console(stderr=True)
-    return TerminalView(console) if console.is_terminal else PlainView(console)
+    console, output = console or Console(stderr=True), Console(highlight=False)
+    return TerminalView(console, output) if console.is_terminal else PlainView(console, output)
 
 
 def watch(
@@ -51,7 +51,8 @@ def watch(
 ) -> Job:
     """Show the job's progress until it has ended, and give the job.
 
-    `console`: draw there instead of in the notebook or on standard error. `again`: what to type to come back
+    `console`: draw there instead of in the notebook or on standard error; what a trial's program writes goes to
+    standard output. `again`: what to type to come back
     to the job when the reader leaves; ``lab.job("...").wait()`` if empty.
 
     Raises:
@@ -72,7 +73,7 @@ def watch(
             timeline.end(handle.job, error)
             raise
         except KeyboardInterrupt:
-            timeline.leave(f"You stopped watching; the lab goes on with it. To come back: {again}")
+            timeline.leave(f"You stopped watching; the lab goes on with it. To come back:\n  {again}")
             raise
         except (TimedOut, Unreachable) as error:
             timeline.leave(error.message)

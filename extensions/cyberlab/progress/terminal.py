@@ -81,11 +81,13 @@ class _Picture:
 class TerminalView:
     """A live picture. When the job is done it stays as a few lines; the log only when it failed.
 
-    The log of a trial is what the trial was run for: it is printed above the picture and stays.
+    The log of a trial is what the trial was run for: it stays above the picture, or goes to `output`.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, output: Console) -> None:
         self._console = console
+        # on one screen, rich has to know of every line to keep the picture below them
+        self._output = console if output.is_terminal else output
         self._live: Live | None = None
         self._printed = 0
 
@@ -101,9 +103,7 @@ class TerminalView:
             self._live = Live(_Picture(timeline), console=self._console, refresh_per_second=8)
             self._live.start()
         if timeline.job.kind is JobKind.TRIAL:
-            for line in timeline.fresh(self._printed):
-                self._console.print(Text(line), soft_wrap=True)
-            self._printed = timeline.lines
+            self._printed = _print_log(timeline, self._printed, self._output)
         if not last:
             return
         self._live.update(Group(_Picture(timeline), *_ending(timeline)), refresh=True)
@@ -116,11 +116,21 @@ def _ending(timeline: Timeline) -> list[RenderableType]:
     return [Text(timeline.left, "yellow")] if timeline.left else []
 
 
-class PlainView:
-    """One line an event, for logs of other programs: no colours, no cursor movements."""
+def _print_log(timeline: Timeline, seen: int, output: Console) -> int:
+    for line in timeline.fresh(seen):
+        output.print(Text(line), soft_wrap=True)
+    return timeline.lines
 
-    def __init__(self, console: Console) -> None:
+
+class PlainView:
+    """One line an event, for logs of other programs: no colours, no cursor movements.
+
+    What a trial's program writes goes to `output`, as it is.
+    """
+
+    def __init__(self, console: Console, output: Console) -> None:
         self._console = console
+        self._output = output
         self._lines = 0
         self._step = 0
         self._stages = 0
@@ -138,6 +148,8 @@ class PlainView:
         if timeline.step != self._step:
             self._say(timeline, f"step {timeline.step} of {timeline.steps} {timeline.step_text}".rstrip())
             self._step = timeline.step
+        if timeline.job.kind is JobKind.TRIAL:
+            self._lines = _print_log(timeline, self._lines, self._output)
         for line in timeline.fresh(self._lines):
             self._say(timeline, f"  {line}")
         self._lines = timeline.lines
@@ -148,7 +160,8 @@ class PlainView:
                     self._print(text)
 
     def _say(self, timeline: Timeline, text: str) -> None:
-        self._print(f"{timeline.job.name} {seconds(timeline.elapsed):>7}  {text}")
+        after = (timeline.heard - timeline.job.created).total_seconds()
+        self._print(f"{timeline.job.name} {seconds(after):>7}  {text}")
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -60,6 +60,8 @@ class Timeline:
         self.log: deque[str] = deque(maxlen=KEPT_LINES)
         self.lines = 0
         """Log lines seen, those forgotten again included."""
+        self.heard = job.created
+        """When the last event happened, on the lab's clock."""
         self.error: LabError | None = None
         self.left = ""
         """Why nobody watches any longer, and how to come back. The job goes on."""
@@ -69,13 +71,15 @@ class Timeline:
 
     # ------------------------------------------------------------ feeding
     def add(self, event: JobEvent) -> None:
+        self.heard = event.at
         self._ahead = max(self._ahead, (event.at - self._clock()).total_seconds())
         text = clean(event.text)
         if event.kind == "phase":
             self._enter(event, text)
         elif event.kind == "step":
             self.step, self.steps, self.step_text = event.step or 0, event.steps or 0, text
-        for line in text.splitlines() if event.kind in ("log", "error") else ():
+        # the text of an error comes again with the job, as what it ended with
+        for line in text.split("\n") if event.kind == "log" else ():
             self.log.append(line)
             self.lines += 1
 

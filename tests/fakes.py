@@ -98,6 +98,10 @@ class FakeWorkshop:
         if self.down is not None:
             raise self.down
 
+    def sweep(self) -> None:
+        self._up()
+        self.trials.clear()
+
     # ------------------------------------------------------------ bases and builds
     def base_state(self, image: str) -> BaseState:
         self._up()

@@ -49,7 +49,7 @@ def create_app(parts: Parts) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = THREADS
-        await to_thread.run_sync(parts.jobs.start)
+        await to_thread.run_sync(parts.jobs.start, parts.workshop.sweep)
         yield
         await to_thread.run_sync(parts.jobs.close, STOP_SECONDS)
         await parts.auth.hub.close()

@@ -76,11 +76,23 @@ class Jobs:
         self._busy_lanes: set[tuple[str, str]] = set()
         self._closing = False
 
-    def start(self) -> None:
-        """Mark what the last run left behind, then begin to work."""
+    def start(self, tidy: Callable[[], None] = lambda: None) -> None:
+        """Mark what the last run left behind; then, in the background, `tidy` up and begin to work.
+
+        Jobs may be submitted at once: they wait until `tidy` has ended.
+        """
         left = self.rows.mark_left_behind()
         if left:
             log.warning("%d jobs were not finished when the service stopped: marked as failed", left)
+        threading.Thread(target=self._begin, args=(tidy,), name="begin", daemon=True).start()
+
+    def _begin(self, tidy: Callable[[], None]) -> None:
+        try:
+            tidy()
+        except HubError as error:
+            log.warning("what earlier jobs left behind is still there: %s", error)
+        except Exception:
+            log.exception("what earlier jobs left behind is still there")
         for kind, line in self._lines.items():
             for number in range(line.slots):
                 name = f"{kind.value}-{number}"

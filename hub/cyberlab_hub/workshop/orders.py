@@ -122,6 +122,9 @@ class ExecOutcome:
 class Workshop(Protocol):
     """Everything the service may ask of the engines. Each call raises `HubError` subclasses only."""
 
+    def sweep(self) -> None:
+        """Remove what jobs left behind that died with the service: once, before the first job of a new start."""
+
     def base_state(self, image: str) -> BaseState: ...
     def prepare_base(self, name: str, progress: Progress) -> None:
         """Build the base image `name` on the workshop engine when it is not there yet. Blocks."""

@@ -21,7 +21,7 @@ from cyberlab.wire import Phase
 from cyberlab_hub.errors import Cancelled, NotFound, SetupError
 from cyberlab_hub.settings import ROOT, Settings
 from cyberlab_hub.workshop.builder import Builder
-from cyberlab_hub.workshop.context import context_tar
+from cyberlab_hub.workshop.context import context_tar, labelled
 from cyberlab_hub.workshop.engine import Engine
 from cyberlab_hub.workshop.images import Images
 from cyberlab_hub.workshop.orders import BaseState, Progress
@@ -82,8 +82,8 @@ class Bases:
             )
         progress.phase(Phase.PREPARING, f"Building the base image {name}: only the first time")
         labels = {"cyberlab.lab": self._settings.name, CONTENT: self.content(name)}
-        context = context_tar(self._dockerfile(name), self._files(name))
-        self._builder.run(PREFIX + name, context, labels, progress)
+        context = context_tar(labelled(self._dockerfile(name), labels), self._files(name))
+        self._builder.run(PREFIX + name, context, progress)
         self._share_layers(name, progress)
 
     def _share_layers(self, name: str, progress: Progress) -> None:

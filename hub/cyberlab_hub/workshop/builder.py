@@ -6,7 +6,6 @@ the clock is ours, and closing the connection cancels the build in about 0.1 s.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -32,9 +31,7 @@ class Builder:
         self._engine = engine
         self._settings = settings
 
-    def run(
-        self, tag: str, context: bytes, labels: Mapping[str, str], progress: Progress, platform: str = ""
-    ) -> dict[str, Any]:
+    def run(self, tag: str, context: bytes, progress: Progress, platform: str = "") -> dict[str, Any]:
         """Build `context` into the image `tag`; return what the engine says about the image.
 
         Raises:
@@ -44,7 +41,7 @@ class Builder:
         """
         log = _BuildLog(progress)
         seconds = self._settings.build_seconds
-        params = self._limits | {"t": tag, "dockerfile": DOCKERFILE, "labels": json.dumps(dict(labels))}
+        params = self._limits | {"t": tag, "dockerfile": DOCKERFILE}
         if platform:
             params["platform"] = platform
         with (
@@ -97,7 +94,7 @@ class _BuildLog:
         self._lines.end()
         self._lines.tail.clear()
         shown = " ".join(instruction.split())
-        shown = "LABEL" if shown.startswith("LABEL cyberlab.") else shown[:200]
+        shown = "LABEL" if shown.startswith('LABEL "cyberlab.') else shown[:200]
         self.where = f"step {number} of {of} ({shown})"
         self._progress.step(number, of, shown)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from cyberlab_hub.errors import WorkFailed
@@ -38,6 +38,20 @@ def context_tar(dockerfile: str, files: Iterable[tuple[str, bytes]]) -> bytes:
             info.mode = 0o755 if content.startswith(b"#!") else 0o644
             tar.addfile(info, io.BytesIO(content))
     return stream.getvalue()
+
+
+def labelled(dockerfile: str, labels: Mapping[str, str]) -> str:
+    """The Dockerfile with its labels as one last instruction (the builder's own parameter makes a step of each)."""
+    if not labels:
+        return dockerfile
+    pairs = " ".join(f"{_quoted(key)}={_quoted(value)}" for key, value in sorted(labels.items()))
+    return f"{dockerfile.rstrip()}\nLABEL {pairs}\n"
+
+
+def _quoted(text: str) -> str:
+    flat = " ".join(text.split())
+    escaped = flat.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
+    return f'"{escaped}"'
 
 
 def _checked(path: str) -> str:

@@ -34,6 +34,8 @@ from cyberlab_hub.errors import Conflict, HubError, NotFound, PartDown, WorkFail
 from cyberlab_hub.workshop import words
 
 CALL_SECONDS = 30
+CONNECT_SECONDS = 4.0
+"""A slow engine is given its time to answer, but not to be found."""
 NEWEST_API = (1, 44)
 """The newest version of the Engine API that this code was written against."""
 
@@ -111,8 +113,7 @@ class Engine:
         stream: bool = False,
     ) -> requests.Response:
         session, prefix = self._connection()
-        # a slow engine is given its time to answer, but not to be found
-        limits = (5.0, seconds)
+        limits = (CONNECT_SECONDS, seconds)
         kind = "application/json" if isinstance(data, str) else "application/x-tar"
         try:
             response = session.request(
@@ -142,7 +143,7 @@ class Engine:
             session = APIClient(base_url=self._url, version="1.41", tls=self._tls())
             # REQUESTS_CA_BUNDLE and proxies of the environment are for packages, not for the lab's own engine
             session.trust_env = False
-            answer = session.get(f"{session.base_url}/version", timeout=5)
+            answer = session.get(f"{session.base_url}/version", timeout=CONNECT_SECONDS)
             version = min(NEWEST_API, _numbers(answer.json()["ApiVersion"]))
         except (
             requests.RequestException,

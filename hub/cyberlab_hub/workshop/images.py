@@ -16,7 +16,7 @@ from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop import limits, words
 from cyberlab_hub.workshop.builder import Builder
 from cyberlab_hub.workshop.clock import StopClock
-from cyberlab_hub.workshop.context import context_tar
+from cyberlab_hub.workshop.context import context_tar, labelled
 from cyberlab_hub.workshop.engine import Engine, filters, registry_auth
 from cyberlab_hub.workshop.orders import BuildOrder, BuiltImage, Progress
 from cyberlab_hub.workshop.registry import LAB_ACCOUNT, LAB_SECRET, Registry
@@ -35,14 +35,14 @@ class Images:
         """Check the base, build, check the result, push. See `Workshop.build`."""
         progress.phase(Phase.PREPARING)
         platform = self._platform(order)
-        context = context_tar(order.dockerfile, order.files)
+        context = context_tar(labelled(order.dockerfile, dict(order.labels)), order.files)
         _check_from(order)
         if progress.cancelled:
             raise Cancelled("cancelled", "You stopped this build.")
         progress.phase(Phase.BUILDING)
         repository = f"{self._settings.registry}/{order.owner}/{order.name}"
         tag = f"{repository}:{order.version}"
-        image = self._builder.run(tag, context, dict(order.labels), progress, platform)
+        image = self._builder.run(tag, context, progress, platform)
         _check_platform(image, order)
         progress.phase(Phase.PUSHING)
         digest = self.push(repository, str(order.version), progress)
@@ -76,7 +76,14 @@ class Images:
     def delete(self, repository: str, digest: str) -> None:
         """Remove the image from the registry and from the workshop engine. One that is gone already is no error."""
         self._registry.delete(repository, digest)
-        self._untag(f"{self._settings.registry}/{repository}@{digest}")
+        mine = f"{self._settings.registry}/{repository}"
+        try:
+            local = self._engine.call("GET", f"/images/{mine}@{digest}/json")
+        except NotFound:
+            return
+        for name in [*(local.get("RepoTags") or ()), *(local.get("RepoDigests") or ())]:
+            if name.startswith((f"{mine}:", f"{mine}@")):
+                self._untag(name)
 
     def sweep(self) -> None:
         """Drop layers that no image has used for a week."""

@@ -14,6 +14,7 @@ from cyberlab_hub.settings import Settings
 LAB_ACCOUNT = "_lab"
 LAB_SECRET = "registry.lab"  # noqa: S105 - the name of the file that holds it
 SECONDS = 10.0
+CHECK_SECONDS = 3.0
 MANIFESTS = (
     "application/vnd.docker.distribution.manifest.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, "
@@ -47,17 +48,17 @@ class Registry:
 
     def check(self) -> None:
         """Raises PartDown (``registry-down``) when the registry or its accounts do not work."""
-        self._request("GET", f"https://{self._settings.registry}/v2/", "")
+        self._request("GET", f"https://{self._settings.registry}/v2/", "", CHECK_SECONDS)
 
     # ------------------------------------------------------------ requests
     def _send(self, method: str, repository: str, reference: str, actions: str) -> httpx.Response:
         url = f"https://{self._settings.registry}/v2/{repository}/manifests/{reference}"
         return self._request(method, url, f"repository:{repository}:{actions}")
 
-    def _request(self, method: str, url: str, scope: str) -> httpx.Response:
+    def _request(self, method: str, url: str, scope: str, seconds: float = SECONDS) -> httpx.Response:
         try:
             client = self._connection()
-            answer = client.request(method, url, headers={"Accept": MANIFESTS})
+            answer = client.request(method, url, headers={"Accept": MANIFESTS}, timeout=seconds)
             if answer.status_code == 401:
                 token = self._token(client, answer.headers.get("WWW-Authenticate", ""), scope)
                 answer = client.request(
@@ -84,9 +85,7 @@ class Registry:
         with self._lock:
             if self._client is None:
                 trust = ssl.create_default_context(cafile=str(self._settings.certs / "ca.crt"))
-                self._client = httpx.Client(
-                    verify=trust, timeout=SECONDS, trust_env=False, transport=self._transport
-                )
+                self._client = httpx.Client(verify=trust, trust_env=False, transport=self._transport)
             return self._client
 
     def close(self) -> None:

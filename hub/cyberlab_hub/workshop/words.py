@@ -15,17 +15,22 @@ NO_PROGRAM = 127
 """Exit code of a shell, or of the container's init, that did not find the program."""
 
 
+_CAUSES: tuple[tuple[str, str], ...] = (
+    ("connection refused", "connection refused"),
+    ("timed out", "no answer in time"),
+    ("no route to host", "no route to it"),
+    ("certificate verify failed", "its certificate is not the lab's"),
+    ("no such file", "a file is missing"),
+    ("connection broken", "it went away in the middle"),
+    ("prematurely", "it went away in the middle"),
+    ("without response", "it went away in the middle"),
+)
+
+
 def brief(error: BaseException) -> str:
-    """The cause of a foreign exception in two or three words; never an address or a secret."""
+    """The cause of a foreign exception in a few words; never an address or a secret."""
     text = str(error).lower()
-    causes = (
-        "connection refused",
-        "timed out",
-        "no route to host",
-        "certificate verify failed",
-        "no such file",
-    )
-    return next((cause for cause in causes if cause in text), type(error).__name__)
+    return next((said for sign, said in _CAUSES if sign in text), type(error).__name__)
 
 
 # ---------------------------------------------------------------- refusals of the engine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from cyberlab.wire import Device, PartHealth
@@ -32,6 +33,7 @@ from cyberlab_hub.workshop.swarm import Swarm
 from cyberlab_hub.workshop.trials import Trials
 
 Part = Literal["engine", "swarm", "registry"]
+CHECK_SECONDS = 3.0
 
 
 class DockerWorkshop:
@@ -99,14 +101,18 @@ class DockerWorkshop:
 
     # ------------------------------------------------------------ health
     def health(self) -> tuple[PartHealth, ...]:
-        return (
-            _checked("engine", lambda: self._engine.call("GET", "/info", seconds=5)),
-            _checked("swarm", self._nodes.all),
-            _checked("registry", self._registry.check),
+        checks: tuple[tuple[Part, Callable[[], object]], ...] = (
+            ("engine", lambda: self._engine.call("GET", "/info", seconds=CHECK_SECONDS)),
+            ("swarm", lambda: self._engine.call("GET", "/swarm", seconds=CHECK_SECONDS)),
+            ("registry", self._registry.check),
         )
+        # side by side: a part that is away takes its whole time-out
+        with ThreadPoolExecutor(len(checks)) as pool:
+            return tuple(pool.map(_checked, checks))
 
 
-def _checked(part: Part, check: Callable[[], object]) -> PartHealth:
+def _checked(named: tuple[Part, Callable[[], object]]) -> PartHealth:
+    part, check = named
     try:
         check()
     except PartDown as error:

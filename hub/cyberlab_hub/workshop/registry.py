@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import ssl
-import threading
 
 import httpx
 
 from cyberlab_hub.errors import HubError, PartDown
 from cyberlab_hub.settings import Settings
+from cyberlab_hub.workshop import words
 
 LAB_ACCOUNT = "_lab"
 LAB_SECRET = "registry.lab"  # noqa: S105 - the name of the file that holds it
@@ -30,8 +30,6 @@ class Registry:
         """`transport`: another way to reach it, for tests."""
         self._settings = settings
         self._transport = transport
-        self._lock = threading.Lock()
-        self._client: httpx.Client | None = None
 
     def exists(self, repository: str, digest: str) -> bool:
         answer = self._send("HEAD", repository, digest, "pull")
@@ -57,15 +55,14 @@ class Registry:
 
     def _request(self, method: str, url: str, scope: str, seconds: float = SECONDS) -> httpx.Response:
         try:
-            client = self._connection()
-            answer = client.request(method, url, headers={"Accept": MANIFESTS}, timeout=seconds)
-            if answer.status_code == 401:
-                token = self._token(client, answer.headers.get("WWW-Authenticate", ""), scope)
-                answer = client.request(
-                    method, url, headers={"Accept": MANIFESTS, "Authorization": f"Bearer {token}"}
-                )
+            with self._connection(seconds) as client:
+                answer = client.request(method, url, headers={"Accept": MANIFESTS})
+                if answer.status_code == 401:
+                    token = self._token(client, answer.headers.get("WWW-Authenticate", ""), scope)
+                    signed = {"Accept": MANIFESTS, "Authorization": f"Bearer {token}"}
+                    answer = client.request(method, url, headers=signed)
         except (httpx.HTTPError, OSError, ValueError, KeyError) as error:
-            raise _down(f"{type(error).__name__}") from error
+            raise _down(words.brief(error)) from error
         if answer.status_code in (200, 202, 404):
             return answer
         raise _down(f"status {answer.status_code}")
@@ -81,16 +78,10 @@ class Registry:
         answer.raise_for_status()
         return str(answer.json()["token"])
 
-    def _connection(self) -> httpx.Client:
-        with self._lock:
-            if self._client is None:
-                trust = ssl.create_default_context(cafile=str(self._settings.certs / "ca.crt"))
-                self._client = httpx.Client(verify=trust, trust_env=False, transport=self._transport)
-            return self._client
-
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
+    def _connection(self, seconds: float) -> httpx.Client:
+        # one a question: questions are rare, and a kept connection would have to be closed by somebody
+        trust = ssl.create_default_context(cafile=str(self._settings.certs / "ca.crt"))
+        return httpx.Client(verify=trust, timeout=seconds, trust_env=False, transport=self._transport)
 
 
 def _down(why: str) -> HubError:

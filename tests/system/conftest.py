@@ -1,0 +1,50 @@
+"""A student with a token, and what they build and deploy: made for the tests of this folder, removed after."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from cyberlab import FileEntry, ImageSpec, Lab
+from cyberlab_hub.accounts import api_token
+from cyberlab_hub.settings import Settings
+from system.hubclient import person
+
+COUNTER = """import itertools
+import time
+
+from cyberlab_edge import publish
+
+for number in itertools.count():
+    publish("{measurement}", number)
+    time.sleep({pause})
+"""
+
+
+@pytest.fixture(scope="module")
+def student(lab_running: Settings) -> Iterator[Lab]:
+    """The lab as a new user sees it from a script. What the user deployed is stopped at the end."""
+    with person(lab_running, sign_in=False) as someone:
+        token = api_token(lab_running, someone.name, expires_in=timedelta(hours=1), note="system tests")
+        lab = Lab(url=f"{lab_running.lab_url}/services/lab/api/v1", token=token)
+        try:
+            yield lab
+        finally:
+            for deployment in lab.deployments():
+                lab.stop(deployment.name)
+            for image in lab.images():
+                lab.delete_image(image.ref)
+            lab.close()
+
+
+def counter_spec(name: str, measurement: str = "count", pause: float = 0.2) -> ImageSpec:
+    """A program that publishes 0, 1, 2 ... A random word in it makes each one an image of its own."""
+    text = f"# {secrets.token_hex(4)}\n" + COUNTER.format(measurement=measurement, pause=pause)
+    return ImageSpec(
+        name=name,
+        base="python",
+        files=(FileEntry(path="main.py", text=text),),
+        command=("python3", "main.py"),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,9 @@ def save_parquet(frame: pd.DataFrame, path: Path) -> None:
     import fastparquet
 
     try:
-        fastparquet.write(str(path), flat(frame), compression="SNAPPY")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # fastparquet is a version behind pandas
+            fastparquet.write(str(path), flat(frame), compression="SNAPPY")
     except OSError as error:
         raise _unwritable(path, error) from error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cyberlab.cli.build import Spec, load
-from cyberlab.cli.shell import Json, Out, pairs, speaking
+from cyberlab.cli.shell import Json, Out, pairs, remarks, speaking
 from cyberlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -62,18 +62,19 @@ def read(
       cyberlab read temperature --csv - | head
     """
     with speaking(json) as out:
-        frame = out.lab.read(
-            measurement,
-            fields=field or None,
-            where=pairs(where, "--where") or None,
-            start=start,
-            stop=stop,
-            every=every,
-            aggregate=aggregate,
-            devices=device or None,
-            layout="long" if long else "wide",
-            db=db,
-        )
+        with remarks(out):
+            frame = out.lab.read(
+                measurement,
+                fields=field or None,
+                where=pairs(where, "--where") or None,
+                start=start,
+                stop=stop,
+                every=every,
+                aggregate=aggregate,
+                devices=device or None,
+                layout="long" if long else "wide",
+                db=db,
+            )
         _hand_over(out, frame, csv, parquet)
 
 
@@ -171,15 +172,16 @@ def download_readings(
       cyberlab download readings temperature --start -7d --every 1m --to week.csv
     """
     with speaking(json) as out:
-        frame = out.lab.read(
-            measurement,
-            start=start,
-            stop=stop,
-            every=every,
-            aggregate=aggregate,
-            devices=device or None,
-            db=db,
-        )
+        with remarks(out):
+            frame = out.lab.read(
+                measurement,
+                start=start,
+                stop=stop,
+                every=every,
+                aggregate=aggregate,
+                devices=device or None,
+                db=db,
+            )
         kind = to.suffix.lower()
         if kind not in (".csv", ".parquet"):
             raise LabError("format-unknown", f"{to}: name a file that ends in .csv or .parquet.")
@@ -234,7 +236,6 @@ def _show(out: Out, frame: pd.DataFrame) -> None:
         out.data({"units": frame.attrs.get("units", {}), "rows": rows})
         return
     if frame.empty:
-        out.note("Nothing in this time.")
         return
     out.console.out(frame.tail(_ROWS_SHOWN).to_string(na_rep=""), highlight=False)
     if len(frame) > _ROWS_SHOWN:

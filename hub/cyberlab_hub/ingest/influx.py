@@ -7,8 +7,7 @@ InfluxDB runs it only if the first went well; when it is missing at the end, som
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import chain
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -100,12 +99,11 @@ class Influx:
                 response.close()
             raise _refusal(response)
         rows = self._rows(response, database, influxql, headers)
-        first = next(rows, b"")
-        return chain((first,) if first else (), rows)
+        return _resumed(next(rows, b""), rows)
 
     def _rows(
         self, response: httpx.Response, database: str, influxql: str, headers: Mapping[str, str]
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         held = b""
         sent = False
         try:
@@ -185,6 +183,16 @@ class Influx:
             return self._http.send(request, stream=stream)
         except httpx.HTTPError as error:
             raise PartDown("database-down", DOWN) from error
+
+
+def _resumed(first: bytes, rows: Generator[bytes, None, None]) -> Iterator[bytes]:
+    """`rows` from the start, of which `first` was already taken. Closing this closes the connection."""
+    try:
+        if first:
+            yield first
+        yield from rows
+    finally:
+        rows.close()
 
 
 def _refusal(response: httpx.Response) -> HubError | LoginRefused:

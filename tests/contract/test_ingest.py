@@ -1,0 +1,384 @@
+"""The whole way of a reading, with real parts: `publish` in its own process, TLS, the gateway's process, InfluxDB."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+from cyberlab import reader
+from cyberlab_edge.uplink import Answer, Uplink, Verdict
+from cyberlab_hub.errors import HubError
+from cyberlab_hub.ingest.influx1 import Influx1Store
+from cyberlab_hub.ingest.store import FLEET, database_of
+from cyberlab_hub.service.database import Database
+from cyberlab_hub.service.models import IngestToken, now
+from cyberlab_hub.settings import Settings
+from cyberlab_hub.setup import certs
+from influx_server import Server, free_port, make_server, need_influxd
+
+OWNER = "anna"
+PROGRAM = """
+import sys, time
+from cyberlab_edge import flush, publish
+for i in range(int(sys.argv[1])):
+    publish("count", i, unit="1")
+    time.sleep(float(sys.argv[2]))
+print("published", flush=True)
+sys.exit(0 if flush(60) else 3)
+"""
+SERVE = (
+    "import sys; from cyberlab_hub.ingest.__main__ import serve; from cyberlab_hub.settings import load;"
+    " serve(load(), port=int(sys.argv[1]))"
+)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    settings: Settings
+    influx: Server
+    port: int
+
+    @contextmanager
+    def running(self) -> Iterator[subprocess.Popen[bytes]]:
+        env = {
+            **os.environ,
+            "CYBERLAB_STATE": str(self.settings.state),
+            "CYBERLAB_SUBNET": self.settings.subnet,
+            "CYBERLAB_INFLUX_URL": self.influx.url,
+        }
+        process = subprocess.Popen([sys.executable, "-c", SERVE, str(self.port)], env=env)
+        try:
+            wait_for(lambda: process.poll() is None and self.health() is not None, 30)
+            yield process
+        finally:
+            process.terminate()
+            process.wait(10)
+
+    def health(self) -> int | None:
+        try:
+            return httpx.get(
+                f"{self.url}/health", verify=self._context(), trust_env=False, timeout=5
+            ).status_code
+        except httpx.HTTPError:
+            return None
+
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=self.settings.certs / "ca.crt")
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def token(self, owner: str, kind: str = "deployment") -> Path:
+        """A token for pi01 in the lab's database, and the file in which a device has it."""
+        token = secrets.token_hex(8)
+        row = IngestToken(
+            hash=hashlib.sha256(token.encode()).hexdigest(),
+            kind=kind,
+            owner=owner,
+            deployment="d1" if kind == "deployment" else None,
+            name="greenhouse",
+            devices=["pi01"],
+            created=now(),
+        )
+        database = Database.open(self.settings.db_url)
+        with database.session() as session:
+            session.add(row)
+        database.close()
+        path = self.settings.state / f"{token}.token"
+        path.write_text(token)
+        return path
+
+    def env(self, token_file: Path, device: str = "pi01") -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "CYBERLAB_GATEWAY": self.url,
+            "CYBERLAB_DEVICE": device,
+            "CYBERLAB_TOKEN_FILE": str(token_file),
+            "CYBERLAB_CA_FILE": str(self.settings.certs / "ca.crt"),
+        }
+
+    def program(self, token_file: Path, *args: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PROGRAM, *args]
+        return subprocess.Popen(
+            command, env=self.env(token_file), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def store(self) -> Influx1Store:
+        return Influx1Store(self.influx.url, self.influx.password, "derive")
+
+    def read(self, owner: str, measurement: str, database: str | None = None) -> pd.DataFrame:
+        store = self.store()
+
+        @contextmanager
+        def query(influxql: str, _: str) -> Iterator[Iterator[bytes]]:
+            yield store.query(owner, database or database_of(owner), influxql)
+
+        try:
+            return reader.read(query, measurement, start="-1h", layout="long")
+        finally:
+            store.close()
+
+
+def wait_for(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Gateway:
+    need_influxd(request)
+    return make_gateway(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """Gateway and InfluxDB, up for all tests that do not cut anything off."""
+    need_influxd(request)
+    gateway = make_gateway(tmp_path_factory.mktemp("gateway"))
+    with gateway.influx.running():
+        set_up(gateway)
+        with gateway.running():
+            yield gateway
+
+
+@pytest.fixture
+def owner() -> str:
+    """A user of one test."""
+    return f"anna-{secrets.token_hex(4)}"
+
+
+def make_gateway(tmp_path: Path) -> Gateway:
+    """Certificates, secrets and database as set-up makes them; nothing runs yet."""
+    influx = make_server(tmp_path)
+    # 127.0.0.0/16: the host's own address on the devices' network is 127.0.0.1
+    settings = Settings(state=tmp_path / "state", subnet="127.0.0.0/16")
+    certs.ensure(settings)
+    settings.secrets.mkdir()
+    (settings.secrets / "influx.admin").write_text(influx.password)
+    (settings.secrets / "influx.derive").write_text("derive")
+    return Gateway(settings, influx, free_port())
+
+
+def set_up(gateway: Gateway) -> None:
+    store = gateway.store()
+    store.set_up()
+    store.close()
+
+
+def assert_all_there(frame: pd.DataFrame, points: int) -> None:
+    assert sorted(frame["value"]) == list(range(points)), "each point once, none lost"
+    assert frame.index.is_unique
+    assert set(frame["device"]) == {"pi01"}
+    assert set(frame["deployment"]) == {"greenhouse"}
+    assert frame.attrs["units"] == {"value": "1"}
+
+
+# ---------------------------------------------------------------- nothing lost, nothing doubled
+def test_the_gateway_is_killed_in_the_middle(gateway: Gateway) -> None:
+    with gateway.influx.running():
+        set_up(gateway)
+        token = gateway.token(OWNER)
+        with gateway.running() as process:
+            program = gateway.program(token, "3000", "0.001")
+            time.sleep(1.5)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        time.sleep(1)
+        with gateway.running():
+            out, err = program.communicate(timeout=90)
+        assert (program.returncode, out.strip()) == (0, "published"), err
+        assert_all_there(gateway.read(OWNER, "count"), 3000)
+
+
+def test_the_database_is_killed_in_the_middle(gateway: Gateway) -> None:
+    token = gateway.token(OWNER)
+    with gateway.influx.running():
+        set_up(gateway)
+    with gateway.running():
+        with gateway.influx.running():
+            program = gateway.program(token, "3000", "0.001")
+            time.sleep(1.5)
+        assert gateway.health() == 503
+        time.sleep(1)
+        with gateway.influx.running():
+            out, err = program.communicate(timeout=90)
+            assert (program.returncode, out.strip()) == (0, "published"), err
+            assert_all_there(gateway.read(OWNER, "count"), 3000)
+
+
+def test_the_program_starts_before_there_is_a_gateway(gateway: Gateway) -> None:
+    token = gateway.token(OWNER)
+    program = gateway.program(token, "50", "0.001")
+    time.sleep(1)
+    with gateway.influx.running():
+        set_up(gateway)
+        with gateway.running():
+            program.communicate(timeout=90)
+            assert program.returncode == 0
+            assert_all_there(gateway.read(OWNER, "count"), 50)
+
+
+def test_sigterm_sends_what_is_left_and_ends_at_once(running: Gateway, owner: str) -> None:
+    token = running.token(owner)
+    program = running.program(token, "1000000", "0.001")
+    time.sleep(2)
+    program.terminate()
+    begun = time.monotonic()
+    program.communicate(timeout=10)
+    assert time.monotonic() - begun < 3
+    assert program.returncode == 128 + signal.SIGTERM
+    frame = running.read(owner, "count")
+    assert_all_there(frame, len(frame))
+    assert len(frame) > 500
+
+
+def test_a_program_that_just_ends_loses_nothing(running: Gateway, owner: str) -> None:
+    token = running.token(owner)
+    code = "from cyberlab_edge import publish\nfor i in range(7): publish('count', i, '1')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=running.env(token), timeout=30, capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert_all_there(running.read(owner, "count"), 7)
+
+
+# ---------------------------------------------------------------- who may send what
+@contextmanager
+def uplink(gateway: Gateway, token_file: Path, device: str = "pi01") -> Iterator[Uplink]:
+    ca_file = str(gateway.settings.certs / "ca.crt")
+    link = Uplink(gateway.url, device=device, token_file=str(token_file), ca_file=ca_file)
+    yield link
+    link.close()
+
+
+def send(gateway: Gateway, token_file: Path, body: bytes, device: str = "pi01") -> Answer:
+    with uplink(gateway, token_file, device) as link:
+        return link.send(body)
+
+
+def test_only_a_known_token_on_its_own_device_may_write(running: Gateway, owner: str, tmp_path: Path) -> None:
+    body = b"t value=1 %d" % time.time_ns()
+    good = running.token(owner)
+    assert send(running, good, body).verdict is Verdict.TAKEN
+
+    answer = send(running, good, body, device="pi02")
+    assert answer.verdict is Verdict.LATER
+    assert "not for the device 'pi02'" in answer.reason
+
+    unknown = tmp_path / "unknown"
+    unknown.write_text("nobody")
+    answer = send(running, unknown, body)
+    assert answer.verdict is Verdict.LATER
+    assert "does not know this token" in answer.reason
+
+
+def test_a_renewed_token_is_read_again(running: Gateway, owner: str) -> None:
+    path = running.token(owner)
+    with uplink(running, path) as link:
+        assert link.send(b"t value=1 %d" % time.time_ns()).verdict is Verdict.TAKEN
+        database = Database.open(running.settings.db_url)
+        with database.session() as session:
+            row = session.get(IngestToken, hashlib.sha256(path.read_bytes()).hexdigest())
+            assert row is not None
+            row.revoked = now()
+        database.close()
+        fresh = running.token(owner)
+        time.sleep(5.5)  # the gateway believes a token for five seconds
+        path.write_text(fresh.read_text())
+        assert link.send(b"t value=2 %d" % time.time_ns()).verdict is Verdict.TAKEN
+
+
+def test_a_line_cannot_speak_for_another_device(running: Gateway, owner: str) -> None:
+    token = running.token(owner)
+    at = time.time_ns()
+    answer = send(running, token, b"t,device=pi02 value=1 %d\nt,device=pi01 value=2 %d" % (at, at))
+    assert answer.verdict is Verdict.TAKEN
+    assert len(answer.refused) == 1
+    frame = running.read(owner, "t")
+    assert frame["device"].tolist() == ["pi01"]
+    assert frame["value"].tolist() == [2.0]
+
+
+def test_a_batch_over_the_limit_is_cut_off(running: Gateway, owner: str) -> None:
+    token = running.token(owner)
+    answer = send(running, token, b"x" * 1_000_001)
+    assert answer.verdict in (Verdict.SMALLER, Verdict.LATER), "413, or cut off while sending"
+    assert send(running, token, b"t value=1 %d" % time.time_ns()).verdict is Verdict.TAKEN
+
+
+def test_plain_http_and_an_unknown_authority_get_nowhere(
+    running: Gateway, owner: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="https"):
+        Uplink("http://127.0.0.1:1", device="pi01", token_file="t", ca_file="c")
+    strangers = Settings(state=tmp_path / "other", subnet="127.0.0.0/16")
+    certs.ensure(strangers)
+    token = running.token(owner)
+    link = Uplink(running.url, device="pi01", token_file=str(token), ca_file=str(strangers.certs / "ca.crt"))
+    answer = link.send(b"t value=1 %d" % time.time_ns())
+    assert answer.verdict is Verdict.LATER
+    assert "certificate verify failed" in answer.reason
+
+
+# ---------------------------------------------------------------- the agent
+def test_the_agent_reports_its_device_to_the_fleet(running: Gateway, owner: str, tmp_path: Path) -> None:
+    token = running.token(FLEET, kind="device")
+    config = tmp_path / "agent.json"
+    env = running.env(token)
+    config.write_text(
+        f'{{"device": "pi01", "gateway": "{running.url}", "token_file": "{token}",'
+        f' "ca_file": "{env["CYBERLAB_CA_FILE"]}", "interval_s": 0.2, "simulated": false}}'
+    )
+    agent = subprocess.Popen(
+        [sys.executable, "-m", "cyberlab_edge.agent", "--config", str(config)], stderr=subprocess.PIPE
+    )
+    try:
+        time.sleep(2.5)
+    finally:
+        begun = time.monotonic()
+        agent.terminate()
+        _, err = agent.communicate(timeout=10)
+    assert time.monotonic() - begun < 1
+    assert agent.returncode == 0, err
+    frame = running.read(owner, "system", FLEET)
+    assert len(frame) >= 8
+    assert set(frame["device"]) == {"pi01"}
+    assert "deployment" not in frame
+    assert frame["cpu_percent"].between(0, 100).all()
+    assert (frame["memory_mb"] > 10).all()
+
+
+def test_the_gateway_says_why_it_cannot_start(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cyberlab_hub.ingest"],
+        env={**os.environ, "CYBERLAB_STATE": str(tmp_path / "nothing")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The ingest gateway cannot start:")
+    assert "Traceback" not in done.stderr
+
+
+def test_errors_of_the_store_are_hub_errors(gateway: Gateway) -> None:
+    store = gateway.store()
+    with pytest.raises(HubError):
+        store.ping()
+    store.close()

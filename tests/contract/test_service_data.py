@@ -41,7 +41,7 @@ def test_a_query_that_is_refused_says_what_influxdb_said(service: ServiceLab) ->
     assert "DROP" in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("db", ["ben", "nobody", "Ben", "u_ben_123", "../fleet", ""])
+@pytest.mark.parametrize("db", ["ben", "nobody", "Ben", "u_ben_123", "../fleet", "ben\0", ""])
 def test_other_peoples_readings(service: ServiceLab, db: str) -> None:
     for answer in (
         service.anna.get("/query", params={"q": "SELECT 1", "db": db}),

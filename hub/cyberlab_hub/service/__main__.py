@@ -102,7 +102,8 @@ async def run(settings: Settings, parts: Parts) -> None:
 def main() -> int:
     """Start with the settings of this machine. Returns the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for talkative in ("httpx", "alembic", "uvicorn.error"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
     settings = settings_module.load()
     try:
         database = Database.open(settings.db_url)

@@ -44,6 +44,12 @@ class Guard:
             await send(message)
 
         try:
+            if not scope[
+                "path"
+            ].isprintable():  # a NUL, a line end: no name of ours, and not every database takes it
+                info = ErrorInfo(code="not-found", message="There is nothing at this address.")
+                await answer(404, info)(scope, receive, send)
+                return
             body = await self._body(scope, receive)
             if isinstance(body, ErrorInfo):
                 status = 413 if body.code == "body-too-large" else 408

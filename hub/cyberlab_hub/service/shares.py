@@ -59,7 +59,7 @@ class Shares:
         if wanted in ("mine", reader):
             return database_of(reader)
         with self._database.session() as session:
-            row = session.get(ShareRow, (wanted, reader))
+            row = session.get(ShareRow, (wanted, reader)) if names.is_name(wanted) else None
         if row is None:
             raise NotAllowed(
                 "database-not-shared",

@@ -140,7 +140,7 @@ def _inside(path: str, text: str) -> Problem:
 
 
 def _duplicate(path: str, name: str) -> Problem:
-    return Problem(path=path, code="library-duplicate", message=f"{name} is listed twice. Remove one.")
+    return Problem(path=path, code="library-duplicate", message=f"{shown(name)} is listed twice. Remove one.")
 
 
 def _too_many(libraries: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@
 
 Where readings go is the environment's business: with ``CYBERLAB_GATEWAY`` (set by the lab on a device) to
 the database, over TLS, in the background; without it one line of NDJSON each to standard output, or appended
-to the file ``CYBERLAB_LOG``: ``pandas.read_json(path, lines=True)`` reads it back.
+to the file ``CYBERLAB_LOG``, which ``pandas.read_json(path, lines=True)`` reads back.
 
 Set by the lab: ``CYBERLAB_GATEWAY``, ``CYBERLAB_DEVICE``, ``CYBERLAB_TOKEN_FILE``, ``CYBERLAB_CA_FILE``.
 """

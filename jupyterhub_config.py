@@ -28,6 +28,9 @@ c.ConfigurableHTTPProxy.auth_token = lab.secret("proxy.token")
 c.JupyterHub.db_url = f"sqlite:///{lab.state / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(lab.secrets / "cookie")
 c.JupyterHub.cleanup_servers = False  # user servers outlive a restart of the hub
+c.JupyterHub.tornado_settings = {
+    "slow_spawn_timeout": 1
+}  # a start answers soon and is watched, not waited for
 
 # ---- pages
 c.JupyterHub.template_paths = [str(templates)]

@@ -76,7 +76,17 @@ class LabAuthenticator(NativeAuthenticator):  # type: ignore[misc]  # nativeauth
         if not approved:
             handler.refusal = f"The account “{name}” waits for an administrator's approval. Try again later."
             return None
+        self._look_again(name)
         return name
+
+    def _look_again(self, name: str) -> None:
+        """Read the hub's own row anew: it is kept in memory, and `cyberlab-hub user` may have changed its cookie id.
+
+        A login with the old one would be followed by the sign-in page again, for ever.
+        """
+        user = orm.User.find(self.db, name)
+        if user is not None:
+            self.db.refresh(user)
 
     def sign_up_problems(self, name: str, password: str, again: str) -> dict[str, str]:
         """Every problem of a sign-up form, by field."""

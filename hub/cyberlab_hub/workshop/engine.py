@@ -94,6 +94,13 @@ class Engine:
         sent = json.dumps(body) if body is not None else data
         return Stream(self._send(method, path, params, sent, headers, None, stream=True), self)
 
+    def close(self) -> None:
+        """Close kept connections; the next call opens new ones."""
+        with self._lock:
+            if self._session is not None:
+                self._session.close()
+            self._session = None
+
     def exists(self, path: str) -> bool:
         try:
             self.call("GET", path)

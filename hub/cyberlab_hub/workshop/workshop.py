@@ -59,6 +59,9 @@ class DockerWorkshop:
         self._swarm.sweep()
         self._images.sweep()
 
+    def close(self) -> None:
+        self._engine.close()
+
     # ------------------------------------------------------------ images
     def base_state(self, image: str) -> BaseState:
         return self._bases.state(image)

@@ -304,6 +304,16 @@ def test_a_cancelled_update_leaves_the_version_before_running(student: Student) 
     assert order.digest in service["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
 
 
+def test_a_service_that_the_swarm_refuses_leaves_nothing(student: Student) -> None:
+    # no constraint can be written for such an id
+    order = dataclasses.replace(student.deployment(student.build()), deployment=f"no id {student.owner}")
+    with pytest.raises(WorkFailed) as caught:
+        student.deploy(order)
+    assert caught.value.code == "engine-refused"
+    left = [*student.engine.call("GET", "/secrets"), *student.engine.call("GET", "/nodes")]
+    assert not any(order.deployment in json.dumps(thing["Spec"]) for thing in left)
+
+
 def test_a_port_that_is_taken_is_said_in_plain_words(student: Student) -> None:
     digest = student.build()
     student.deploy(student.deployment(digest, name="a", ports=(18099,)))

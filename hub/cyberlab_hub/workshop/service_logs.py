@@ -19,7 +19,8 @@ ENGINE = 3
 
 def read(engine: Engine, nodes: Nodes, service: str, tail: int) -> Iterator[LogLine]:
     """The last `tail` lines of each device, oldest first."""
-    with _open(engine, service, tail, follow=False) as stream, StopClock(stream.close, READ_SECONDS):
+    stream = _open(engine, service, tail, follow=False)
+    with StopClock(stream.close, READ_SECONDS):
         return iter(sorted(_lines(stream, _names(nodes)), key=lambda line: line.at))
 
 
@@ -47,14 +48,16 @@ def _names(nodes: Nodes) -> dict[str, str]:
 
 
 def _lines(stream: Stream, names: Mapping[str, str]) -> Iterator[LogLine]:
-    for source, frame in stream.frames():
-        text = frame.decode(errors="replace").rstrip("\n")
-        if source == ENGINE:
-            yield LogLine(device="", text=f"(not all lines could be fetched: {text.strip()[:300]})")
-            continue
-        at, _, rest = text.partition(" ")
-        details, _, line = rest.partition(" ")
-        yield LogLine(device=names.get(_node(details), ""), text=line[:LONGEST_LINE], at=at)
+    # the reader gives the connection back, whoever closed the stream
+    with stream:
+        for source, frame in stream.frames():
+            text = frame.decode(errors="replace").rstrip("\n")
+            if source == ENGINE:
+                yield LogLine(device="", text=f"(not all lines could be fetched: {text.strip()[:300]})")
+                continue
+            at, _, rest = text.partition(" ")
+            details, _, line = rest.partition(" ")
+            yield LogLine(device=names.get(_node(details), ""), text=line[:LONGEST_LINE], at=at)
 
 
 def _node(details: str) -> Any:

@@ -66,6 +66,8 @@ class Swarm:
             Rollout(self._engine, self._nodes, service, order.job, order.node_ids).wait(progress)
         except (WorkFailed, Cancelled) as error:
             if not before:
+                if not self._find(deployment=order.deployment):
+                    self._forget(order.deployment)
                 raise
             self._put_back(before[0]["ID"], order, selected_before, token)
             if isinstance(error, Cancelled):
@@ -150,8 +152,12 @@ class Swarm:
             deployment = service["Spec"]["Labels"][spec.DEPLOYMENT]
             with suppress(NotFound):
                 self._engine.call("DELETE", f"/services/{service['ID']}")
-            self._drop_secrets(deployment)
-            self._nodes.keep_only(deployment, ())
+            self._forget(deployment)
+
+    def _forget(self, deployment: str) -> None:
+        """Remove what a deployment without a service leaves behind."""
+        self._drop_secrets(deployment)
+        self._nodes.keep_only(deployment, ())
 
     def sweep(self) -> None:
         """Remove secrets and node labels of deployments that are no more."""

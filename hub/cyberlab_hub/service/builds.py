@@ -75,7 +75,6 @@ class Builds:
             files=tuple(context_files(spec)),
             base_image=base.image,
             platforms=spec.platforms,
-            labels=(("cyberlab.owner", owner), ("cyberlab.spec", identity)),
         )
         built = self._workshop.build(order, progress)
         return Outcome(_result(self._images.add(owner, spec, version, identity, built), reused=False))

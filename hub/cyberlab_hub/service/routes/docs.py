@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -44,7 +45,7 @@ def page(document: dict[str, Any]) -> str:
         "<meta name=viewport content='width=device-width'>",
         f"<title>{escape(info['title'])} API</title><style>{STYLE}</style><main>",
         f"<h1>{escape(info['title'])} API {escape(info['version'])}</h1>",
-        *(f"<p>{escape(text)}</p>" for text in info["description"].strip().split("\n\n")),
+        *(f"<p>{_prose(text)}</p>" for text in info["description"].strip().split("\n\n")),
         "<p>The same for machines: <a href=openapi.json>openapi.json</a></p>",
     ]
     for tag in dict.fromkeys(call[0] for call in calls):
@@ -68,8 +69,14 @@ def _call(method: str, path: str, operation: dict[str, Any]) -> str:
     ]
     return (
         f"<details><summary><b>{method}</b> <code>{escape(path)}</code></summary>"
-        f"<p>{escape(told)}</p>{_table(rows)}</details>"
+        f"<p>{_prose(told)}</p>{_table(rows)}</details>"
     )
+
+
+def _prose(text: str) -> str:
+    """The two marks that docstrings here use: code and emphasis."""
+    text = re.sub(r"`+([^`]+)`+", r"<code>\1</code>", escape(text))
+    return re.sub(r"\*([^*]+)\*", r"<em>\1</em>", text)
 
 
 def _answer(answer: dict[str, Any]) -> str:
@@ -82,7 +89,7 @@ def _model(name: str, schema: dict[str, Any]) -> str:
     told = schema.get("description", "")
     return (
         f"<details><summary><code>{escape(name)}</code></summary>"
-        f"<p>{escape(told)}</p><p>{escape(values)}</p>{_table(rows)}</details>"
+        f"<p>{_prose(told)}</p><p>{escape(values)}</p>{_table(rows)}</details>"
     )
 
 
@@ -101,6 +108,6 @@ def _kind(schema: dict[str, Any]) -> str:
 def _table(rows: list[tuple[str, str, str]]) -> str:
     def lines() -> Iterator[str]:
         for name, kind, told in rows:
-            yield f"<tr><td><code>{escape(name)}</code><td>{escape(kind)}<td>{escape(told)}"
+            yield f"<tr><td><code>{escape(name)}</code><td>{escape(kind)}<td>{_prose(told)}"
 
     return f"<table>{''.join(lines())}</table>" if rows else ""

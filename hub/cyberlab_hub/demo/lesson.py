@@ -64,7 +64,7 @@ def run_lesson(browser: Browser, path: str, step: Step, cell_seconds: float) -> 
             as it came. ``demo-no-result``: it ran to the end and reported nothing.
     """
     notebook: dict[str, Any] = browser.read_file(path, type="notebook")["content"]
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and source(cell).strip()]
+    cells = [cell for cell in notebook["cells"] if has_code(cell)]
     titles = cell_titles(notebook["cells"])
     try:
         with open_kernel(browser, path) as kernel:
@@ -92,6 +92,12 @@ def _run_cell(kernel: Kernel, cell: dict[str, Any], tell: Tell, seconds: float, 
         raise WorkFailed("demo-cell-failed", f"The lesson stopped in {which}: {error.message}") from error
 
 
+def has_code(cell: dict[str, Any]) -> bool:
+    """False for prose, and for a cell that holds nothing but remarks."""
+    lines = (line.strip() for line in source(cell).splitlines())
+    return cell["cell_type"] == "code" and any(line and not line.startswith("#") for line in lines)
+
+
 def source(cell: dict[str, Any]) -> str:
     text = cell["source"]
     return text if isinstance(text, str) else "".join(text)
@@ -106,7 +112,9 @@ def cell_titles(cells: list[dict[str, Any]]) -> list[str]:
             found = [line.lstrip("# ").strip() for line in source(cell).splitlines() if line.startswith("#")]
             if found:
                 heading, below = found[-1], 0
-        elif cell["cell_type"] == "code" and source(cell).strip():
+        elif "report" in cell["metadata"].get("tags", ()):
+            titles.append("Collect the figures")
+        elif has_code(cell):
             below += 1
             titles.append(heading if below == 1 else f"{heading} ({below})")
     return titles

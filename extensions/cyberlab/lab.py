@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
@@ -80,6 +80,12 @@ class Lab(Data):
         """Whose lab this is: the name that images and data belong to. Asked once."""
         self._user = self._user or self._transport.get("/me", Me).name
         return self._user
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connections; only a long-lived program with many `Lab` objects needs it."""

@@ -64,6 +64,10 @@ class Out:
 
         return Lab()
 
+    def close(self) -> None:
+        if "lab" in vars(self):  # it was asked for
+            self.lab.close()
+
     @cached_property
     def console(self) -> Console:
         from rich.console import Console
@@ -194,6 +198,8 @@ def speaking(as_json: bool) -> Iterator[Out]:
         raise typer.Exit(exit_code(error)) from error
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None  # what was left running has been said already
+    finally:
+        out.close()
 
 
 def pairs(values: list[str] | None, option: str) -> dict[str, str]:

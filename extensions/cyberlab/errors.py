@@ -22,6 +22,8 @@ Exceptions of httpx and pydantic are translated in `cyberlab.transport`, always 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +49,13 @@ class LabError(Exception):
 
     def __str__(self) -> str:
         return "\n".join([self.headline, *(f"  {p.path}: {p.message}" for p in self.problems)])
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence and the reader's own line, instead of thirty lines of ours."""
+        ours = str(Path(__file__).parent)
+        frames = [one for one in extract_tb(self.__traceback__) if not one.filename.startswith(ours)]
+        where = f"\x1b[2mline {frames[-1].lineno}: {frames[-1].line}\x1b[0m" if frames else ""
+        return [line for line in (where, f"\x1b[1;31m{type(self).__name__}\x1b[0m: {self}") if line]
 
 
 class NotSignedIn(LabError): ...

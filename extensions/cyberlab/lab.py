@@ -25,7 +25,7 @@ from cyberlab.errors import NotFound, SpecRefused, Unreachable, from_answer, ref
 from cyberlab.jobs import JobHandle
 from cyberlab.spec.deployment import DeploymentSpec
 from cyberlab.spec.image import ImageSpec
-from cyberlab.tables import Table
+from cyberlab.tables import Table, show_single_views
 from cyberlab.transport import Transport, decoded, path_of, settings
 from cyberlab.wire import (
     BuildRequest,
@@ -67,6 +67,7 @@ class Lab(Data):
         super().__init__(Transport(*settings(url, token)))
         # the name in the environment belongs to the environment's token, not to one given by hand
         self._user = os.environ.get("JUPYTERHUB_USER", "") if token is None else ""
+        show_single_views()
 
     def __repr__(self) -> str:
         return f"Lab({self.url!r})"

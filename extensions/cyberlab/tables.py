@@ -6,6 +6,7 @@ views themselves stay plain wire models.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from html import escape
@@ -154,6 +155,23 @@ class Table(list[T]):
             for row in self.cells
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def show_single_views() -> None:
+    """Under IPython, show one view as a table of one row; without it as Python shows any model."""
+    if "IPython" not in sys.modules:
+        return
+    from IPython import get_ipython  # already loaded, or we would not be here
+
+    shell: Any = get_ipython()
+    if shell is None:
+        return
+    formatters = shell.display_formatter.formatters
+    for kind in COLUMNS:
+        formatters["text/html"].for_type(kind, lambda view: Table(type(view), [view])._repr_html_())
+        formatters["text/plain"].for_type(
+            kind, lambda view, printer, _cycle: printer.text(repr(Table(type(view), [view])))
+        )
 
 
 _PLURAL: dict[type[View], str] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from datetime import timedelta
 from html.parser import HTMLParser
@@ -243,7 +244,13 @@ NOTEBOOK = """
 from cyberlab import FileEntry, ImageSpec, Lab
 lab = Lab()
 image = lab.build(ImageSpec(name="greenhouse", files=(FileEntry(path="main.py", text="print(1)"),)))
-image.ref
+image
+"""
+FAILING = """
+def mine():
+    return lab.deployment("garden")
+
+mine()
 """
 
 
@@ -258,7 +265,8 @@ def test_in_a_notebook_that_runs_without_a_browser(
     server.on("POST", "/api/builds", lambda call: call.json(202, job(Phase.QUEUED)))
     server.on("GET", EVENTS, lambda call: call.events(*map(sent, BUILD), ended(DONE)))
     server.on("GET", "/api/images", [image])
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(NOTEBOOK)])
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in (NOTEBOOK, FAILING)])
+    book.cells[1].metadata["tags"] = ["raises-exception"]
     NotebookClient(
         book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
@@ -266,5 +274,10 @@ def test_in_a_notebook_that_runs_without_a_browser(
     assert [one.output_type for one in outputs] == ["display_data", "execute_result"]
     assert "anna/greenhouse:3 built" in outputs[0].data["text/html"]
     assert outputs[0].data["text/plain"] == "anna/greenhouse:3 built (12.3 s)"
-    assert "anna/greenhouse:3" in outputs[1].data["text/plain"]
+    assert outputs[1].data["text/plain"].splitlines()[1].split()[0] == "greenhouse:3"
+    assert "<td" in outputs[1].data["text/html"]
+    (error,) = book.cells[1].outputs
+    assert error.ename == "NotFound"
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in error.traceback]
+    assert lines == ['line 2: return lab.deployment("garden")', "NotFound: no /api/deployments/garden"]
     assert TOKEN not in str(book)

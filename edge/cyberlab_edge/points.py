@@ -220,6 +220,8 @@ def _check_tag(name: str, text: object) -> None:
         raise PointError(
             "tag-length", f"The tag {name!r} must have 1 to {TAG_CHARS} characters, not {len(text)}."
         )
+    if "\t" in text:
+        raise PointError("text-control", f"The tag {name!r} holds a tab; use a space.")
     _check_printable(f"The tag {name!r}", text)
     if re.search(r"\\(?:[\\,= ]|\Z)", text):
         raise PointError(

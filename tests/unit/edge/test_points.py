@@ -27,7 +27,9 @@ values = (
     | st.booleans()
     | texts
 )
-tag_texts = texts.filter(lambda t: t and not any(f"\\{c}" in t for c in "\\,= ") and not t.endswith("\\"))
+tag_texts = texts.filter(
+    lambda t: t and "\t" not in t and not any(f"\\{c}" in t for c in "\\,= ") and not t.endswith("\\")
+)
 
 
 @given(
@@ -102,6 +104,7 @@ def test_a_dict_gives_several_fields() -> None:
         (("t", "x" * 20_000), "text-long", "16384"),
         (("t", 1, "C\\"), "tag-backslash", "backslash"),
         (("t", 1, ""), "tag-length", "1 to 256"),
+        (("t", 1, "a\tb"), "text-control", "tab"),
         (("t", 1, "x" * 257), "tag-length", "257"),
         (("t", 1, 5j), "tag-kind", "text"),
     ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -45,8 +46,17 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
         """Create and start the container, and wait until its port answers.
 
         Raises:
-            ServerNotStarted: with what happened and what to do.
+            ServerNotStarted: with what happened and what to do. No stopped container is left.
         """
+        try:
+            return await self._started()
+        except ServerNotStarted:
+            with suppress(DockerException, RequestException):
+                if await self.poll() is not None and self.object_id:
+                    await self.remove_object()  # a running one is stopped, and removed, by the hub
+            raise
+
+    async def _started(self) -> tuple[str, int]:
         try:
             async with asyncio.timeout(max(1, self.start_timeout - 2)):
                 ip, port = await super().start()

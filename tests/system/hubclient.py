@@ -88,7 +88,10 @@ def remove_account(settings: Settings, name: str) -> None:
         while admin.delete(f"/users/{name}").status_code not in (204, 404):
             assert time.monotonic() < deadline, f"the hub did not delete {name}"
             time.sleep(0.3)
-    for volume in docker.from_env().volumes.list(filters={"name": f"{settings.name}-home-{name}"}):
+    engine = docker.from_env()
+    for container in engine.containers.list(all=True, filters={"name": f"{settings.name}-user-{name}"}):
+        container.remove(force=True)  # one that died keeps its log
+    for volume in engine.volumes.list(filters={"name": f"{settings.name}-home-{name}"}):
         volume.remove()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from cyberlab_hub import accounts
-from cyberlab_hub.demo.browser import Browser, login_error
+from cyberlab_hub.demo.browser import Browser
 from cyberlab_hub.errors import NotFound, WorkFailed
 from cyberlab_hub.settings import Settings
 from hubclient import Person, UserServer, admin_api, person, remove_account, user_server
@@ -211,7 +211,3 @@ def test_start_tells_what_it_does(lab_running: Settings) -> None:
         assert someone.browser.start_server(told.append)
         assert not someone.browser.start_server(told.append), "the second start did not find the first"
     assert any("home folder" in line for line in told), json.dumps(told)
-
-
-def test_login_error_reads_the_page() -> None:
-    assert login_error('<p class="login_error alert" role="alert">a &amp; b</p>') == "a & b"

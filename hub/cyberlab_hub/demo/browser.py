@@ -61,14 +61,14 @@ class Browser:
         limit = time.monotonic() + seconds
         if self._server_ready():
             return False
-        answer = self.hub("POST", f"/users/{self.name}/server", ok=(201, 202, 400))
-        if answer.status_code == 400 and not self._server_pending():
+        answer = self.hub("POST", f"/users/{self.name}/server", ok=(201, 202, 400, 500, 503))
+        if answer.status_code >= 400 and not self._server_pending():
             raise WorkFailed("server-failed", f"The server of “{self.name}” did not start: {message(answer)}")
         failed = ""
         for event in self._progress(limit):
-            tell(str(event.get("message", "")))
+            tell(str(event.get("message", "")).removeprefix("Spawn failed: "))
             if event.get("failed"):
-                failed = str(event.get("message", "no reason given"))
+                failed = str(event.get("message", "no reason given")).removeprefix("Spawn failed: ")
                 break
         while not failed and not self._server_ready():
             if time.monotonic() > limit:

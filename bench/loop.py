@@ -27,7 +27,8 @@ from pathlib import Path
 
 from cyberlab import Lab
 from cyberlab.spec import FileEntry, ImageSpec
-from cyberlab.spec.dockerfile import context_files, render
+from cyberlab.spec.dockerfile import render
+from cyberlab.spec.files import context_files
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.accounts import api_token
 from cyberlab_hub.service.database import Database

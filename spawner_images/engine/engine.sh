@@ -2,6 +2,7 @@
 # Starts dockerd with the cage's flags. Settings come in the environment:
 #   LAB_DNS       resolvers of the host, space separated (Docker's own 127.0.0.11 is dropped by an inner engine)
 #   LAB_REGISTRY  host:port of the lab's registry, trusted by /certs/ca.crt
+#   LAB_BUILDS    control group in which builds run; all builds together have at most 600 processes
 #   LAB_LISTEN    host:port to listen on with mTLS; empty: only the unix socket
 set -eu
 
@@ -15,6 +16,13 @@ if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
     mkdir -p /sys/fs/cgroup/init
     while read -r pid; do echo "$pid" > /sys/fs/cgroup/init/cgroup.procs || true; done < /sys/fs/cgroup/cgroup.procs
     sed -e 's/ / +/g' -e 's/^/+/' /sys/fs/cgroup/cgroup.controllers > /sys/fs/cgroup/cgroup.subtree_control
+fi
+
+if [ -n "${LAB_BUILDS:-}" ]; then
+    folder=/sys/fs/cgroup/pids
+    [ -d "$folder" ] || folder=/sys/fs/cgroup
+    mkdir -p "$folder/$LAB_BUILDS"
+    echo 600 > "$folder/$LAB_BUILDS/pids.max"
 fi
 
 mkdir -p "/etc/docker/certs.d/$LAB_REGISTRY"

@@ -37,7 +37,8 @@ def ensure_swarm(settings: Settings, workshop: docker.DockerClient) -> str:
     workshop.swarm.init(
         advertise_addr=settings.engine_address,
         listen_addr="0.0.0.0:2377",
-        task_history_retention_limit=1,
+        # with 1 a failed task vanishes at once, and with it the reason
+        task_history_retention_limit=2,
         labels={containers.LAB: settings.name},
     )
     _drain_manager(workshop)

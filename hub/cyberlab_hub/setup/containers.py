@@ -77,7 +77,7 @@ def workshop(settings: Settings) -> Part:
         "devices",
         settings.engine_address,
         "/var/lib/docker",
-        env=_engine_env(settings) | {"LAB_LISTEN": "0.0.0.0:2376"},
+        env=_engine_env(settings) | {"LAB_LISTEN": "0.0.0.0:2376", "LAB_BUILDS": f"{settings.name}-builds"},
         certs=("ca.crt", "engine.crt", "engine.key"),
         engine=True,
         memory_mb=6144,

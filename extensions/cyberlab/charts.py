@@ -226,9 +226,17 @@ def _time_axis(ax: Any, df: pd.DataFrame, tint: Theme) -> None:
         ax.set_xlabel(str(df.index.name or ""), color=tint.ink)
         return
     # matplotlib's own annotations are partial
-    locator: Any = cast(Any, AutoDateLocator)(tz=UTC, minticks=5, maxticks=10)
+    locator: Any = cast(Any, AutoDateLocator)(tz=UTC, minticks=5, maxticks=13)
     ax.xaxis.set_major_locator(locator)
-    ax.xaxis.set_major_formatter(cast(Any, ConciseDateFormatter)(locator, tz=UTC))
+    clock = "%H:%M:%S"
+    formatter = cast(Any, ConciseDateFormatter)(
+        locator,
+        tz=UTC,
+        formats=["%Y", "%b", "%d", "%H:%M", "%H:%M", clock],
+        zero_formats=["", "%Y", "%b", "%b-%d", "%H:%M", clock],
+        offset_formats=["", "%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%d", "%Y-%m-%d"],
+    )
+    ax.xaxis.set_major_formatter(formatter)
     ax.set_xlabel("time (UTC)", color=tint.ink)
     ax.xaxis.get_offset_text().set_color(tint.faint)
 

@@ -84,8 +84,8 @@ def test_read_prints_csv_parquet_and_json(influx: Influx, tmp_path: Path) -> Non
     lines = call("read", "temperature", "--csv", "-").stdout.splitlines()
     assert lines == [
         "time,pi01,pi02",
-        "2026-03-02T09:10:00.000000Z,21.5,",
-        "2026-03-02T09:10:01.000000Z,,19.0",
+        "2026-03-02T09:10:00.000000000Z,21.5,",
+        "2026-03-02T09:10:01.000000000Z,,19.0",
     ]
     assert "21.5" in call("read", "temperature").stdout
     both = call(

@@ -71,8 +71,8 @@ def readings() -> pd.DataFrame:
 def test_csv_has_times_in_utc_and_holes_empty() -> None:
     assert export.csv(readings()).splitlines() == [
         "time,pi01,pi02",
-        "2026-03-02T09:10:00.123456Z,21.5,1.0",
-        "2026-03-02T09:10:01.000000Z,,2.0",
+        "2026-03-02T09:10:00.123456000Z,21.5,1.0",
+        "2026-03-02T09:10:01.000000000Z,,2.0",
     ]
 
 

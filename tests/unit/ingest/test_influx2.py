@@ -1,0 +1,109 @@
+"""The 2.x store, on a stand-in for the documented API (there is no 2.x server in the distribution's packages)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from cyberlab_hub.errors import NotAllowed, NotFound, PartDown
+from cyberlab_hub.ingest.influx2 import Influx2Store
+from cyberlab_hub.ingest.store import FLEET, database_of
+from fake_influx2 import OPERATOR, ORG, State, influx2
+
+T = 1_700_000_000_000_000_000
+Fake = tuple[str, State]
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    with influx2() as running:
+        yield running
+
+
+@pytest.fixture
+def store(fake: Fake) -> Iterator[Influx2Store]:
+    store = Influx2Store(fake[0], OPERATOR, ORG)
+    store.set_up()
+    yield store
+    store.close()
+
+
+def read(store: Influx2Store, reader: str, database: str) -> list[str]:
+    return b"".join(store.query(reader, database, "SELECT value FROM t")).decode().splitlines()
+
+
+def test_a_bucket_with_its_mapping_for_each_owner(store: Influx2Store, fake: Fake) -> None:
+    store.ensure_owner("anna")
+    store.ensure_owner("anna")
+    store.set_up()
+    assert set(fake[1].buckets) == {"fleet", "lab", database_of("anna")}
+    assert [(d["database"], d["retention_policy"], d["default"]) for d in fake[1].dbrps] == [
+        ("fleet", "autogen", True),
+        ("lab", "autogen", True),
+        (database_of("anna"), "autogen", True),
+    ]
+    assert store.ping() == "2.7.11"
+
+
+def test_points_are_read_back_with_a_token_that_reads_only(store: Influx2Store, fake: Fake) -> None:
+    store.ensure_owner("anna")
+    assert store.write(database_of("anna"), b"t value=1 %d" % T).written == 1
+    assert read(store, "anna", database_of("anna")) == ["name,tags,time,value", f"t,,{T},1"]
+    (token,) = fake[1].authorizations.values()
+    assert {p["action"] for p in token["permissions"]} == {"read"}
+    assert {p["resource"]["id"] for p in token["permissions"]} == set(fake[1].buckets.values())
+    assert store.measurements("anna", FLEET)[0].tags == ("device",)
+
+
+def test_sharing_changes_what_influxdb_lets_the_reader_see(store: Influx2Store, fake: Fake) -> None:
+    store.ensure_owner("anna")
+    store.write(database_of("anna"), b"t value=1 %d" % T)
+    for _ in range(2):
+        with pytest.raises(NotAllowed) as error:
+            read(store, "ben", database_of("anna"))
+        assert error.value.code == "database-not-shared"
+        store.share("anna", "ben")
+        assert len(read(store, "ben", database_of("anna"))) == 2
+        store.unshare("anna", "ben")
+    store.unshare("anna", "anna")
+    assert len(read(store, "anna", database_of("anna"))) == 2
+    assert len(fake[1].authorizations) == 2, "old tokens are gone"
+
+
+def test_what_is_shared_outlives_a_restart_and_no_token_is_kept(store: Influx2Store, fake: Fake) -> None:
+    store.ensure_owner("anna")
+    store.share("anna", "ben")
+    restarted = Influx2Store(fake[0], OPERATOR, ORG)
+    assert len(read(restarted, "ben", database_of("anna"))) == 1
+    # the first process finds its token gone and makes one again
+    assert len(read(store, "ben", database_of("anna"))) == 1
+    restarted.close()
+
+
+def test_refused_lines_and_a_bucket_that_was_deleted(store: Influx2Store, fake: Fake) -> None:
+    store.ensure_owner("anna")
+    outcome = store.write(database_of("anna"), b't value=1 %d\nt value="x" %d' % (T, T + 1))
+    assert (outcome.written, outcome.refused[0].line) == (1, 2)
+    assert "cannot become string" in outcome.refused[0].reason
+    del fake[1].buckets[database_of("anna")]
+    with pytest.raises(NotFound):
+        store.write(database_of("anna"), b"t value=1 %d" % T)
+    store.ensure_owner("anna")
+    assert store.write(database_of("anna"), b"t value=1 %d" % T).written == 1
+
+
+def test_a_wrong_token_of_the_lab_says_what_to_do_and_is_not_told(fake: Fake) -> None:
+    store = Influx2Store(fake[0], "wrong-token", ORG)
+    for call in (store.set_up, lambda: store.write("fleet", b"t value=1 1")):
+        with pytest.raises(PartDown, match=r"influx\.token") as error:
+            call()
+        assert "wrong-token" not in str(error.value)
+    store.close()
+
+
+def test_nothing_answers() -> None:
+    store = Influx2Store("http://127.0.0.1:9", OPERATOR, ORG)
+    for call in (store.ping, store.set_up, lambda: store.query("anna", FLEET, "SELECT value FROM t")):
+        with pytest.raises(PartDown):
+            call()
+    store.close()

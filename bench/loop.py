@@ -74,9 +74,12 @@ def spec_for(name: str, measurement: str, version: str) -> ImageSpec:
 def through_lab(lab: Lab, spec: ImageSpec, measurement: str, devices: list[str]) -> float:
     started = time.monotonic()
     image = lab.build(spec, show=False)
-    lab.deploy(image, name=spec.name, devices=devices, show=False)
+    # not waited for, as `docker service create --detach` by hand is not
+    deployment = lab.start_deploy(image, name=spec.name, devices=devices)
     wait_for_points(lab, measurement, devices)
-    return time.monotonic() - started
+    seconds = time.monotonic() - started
+    deployment.wait(60)
+    return seconds
 
 
 def wait_for_points(lab: Lab, measurement: str, devices: list[str]) -> None:

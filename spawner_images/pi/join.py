@@ -37,7 +37,8 @@ def main() -> None:
         call("POST", "/swarm/leave?force=1")
         swarm = {"LocalNodeState": "inactive"}
     if wanted:
-        call("POST", "/swarm/join", {"ListenAddr": "0.0.0.0:2377", "RemoteAddrs": [wanted], "JoinToken": order["token"]})
+        body = {"ListenAddr": "0.0.0.0:2377", "RemoteAddrs": [wanted], "JoinToken": order["token"]}
+        call("POST", "/swarm/join", body)
         swarm = call("GET", "/info")["Swarm"]
     print(swarm.get("NodeID", ""))
 

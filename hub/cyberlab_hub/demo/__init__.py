@@ -47,9 +47,9 @@ def _as_student(settings: Settings, browser: Browser, display: Display) -> Run:
     password = settings.secret(f"{ACCOUNT}.password")
     with display.step(f"Sign in as {ACCOUNT}"):
         browser.sign_in(ACCOUNT, password)
-    with display.step(f"Server of {ACCOUNT}") as tell:
-        if not browser.start_server(tell):
-            tell("reused: it ran already")
+    with display.step(f"Server of {ACCOUNT}") as watcher:
+        if not browser.start_server(watcher.tell):
+            watcher.note("reused: it ran already")
         browser.open_server()
     # a build may use all its time, and a bit of waiting goes before it
     return run_lesson(browser, LESSON, display.step, cell_seconds=settings.build_seconds + 120)

@@ -12,8 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cyberlab_hub.demo.browser import Tell
-from cyberlab_hub.demo.lesson import LessonResult
+from cyberlab_hub.demo.lesson import LessonResult, Watcher
 
 QUIET_SECONDS = 15.0
 """In a log, a step that still runs after this time says its newest line, and again after each such time."""
@@ -24,37 +23,21 @@ class Display:
         self.console = console
 
     @contextmanager
-    def step(self, title: str) -> Iterator[Tell]:
+    def step(self, title: str) -> Iterator[Watcher]:
         """One step: spins while it runs, then leaves one line with its duration, or a cross when it failed."""
-        running = _Running(title)
-        show = self._alive(running) if self.console.is_terminal else self._plain(running)
+        running = _Running(title) if self.console.is_terminal else _Logged(title, self)
         try:
-            with show as tell:
-                yield tell
+            if self.console.is_terminal:
+                with Live(running, console=self.console, refresh_per_second=8, transient=True):
+                    yield running
+            else:
+                yield running
         except BaseException:
-            self._line("[red]failed[/]", running, "")
+            self.line("[red]failed[/]", running, "")
             raise
-        self._line("[green]  done[/]", running, running.note)
+        self.line("[green]  done[/]", running, running.kept)
 
-    @contextmanager
-    def _alive(self, running: _Running) -> Iterator[Tell]:
-        with Live(running, console=self.console, refresh_per_second=8, transient=True):
-            yield running.tell
-
-    @contextmanager
-    def _plain(self, running: _Running) -> Iterator[Tell]:
-        told = time.monotonic()
-
-        def tell(line: str) -> None:
-            nonlocal told
-            running.tell(line)
-            if time.monotonic() - told > QUIET_SECONDS:
-                told = time.monotonic()
-                self._line("[dim]   ...[/]", running, running.newest)
-
-        yield tell
-
-    def _line(self, mark: str, running: _Running, detail: str) -> None:
+    def line(self, mark: str, running: _Running, detail: str) -> None:
         row = Text.from_markup(f"{mark} {running.seconds:6.1f} s  ")
         row.append(running.title)
         if detail:
@@ -76,8 +59,7 @@ class _Running:
     def __init__(self, title: str) -> None:
         self.title = title
         self.newest = ""
-        self.note = ""
-        """Stays beside the finished line."""
+        self.kept = ""
         self._started = time.monotonic()
         self._spinner = Spinner("dots")
 
@@ -87,10 +69,27 @@ class _Running:
 
     def tell(self, line: str) -> None:
         self.newest = line
-        self.note = line if line.startswith("reused") else self.note
+
+    def note(self, line: str) -> None:
+        self.kept = line
 
     def __rich__(self) -> Table:
         grid = Table.grid(padding=(0, 1))
         newest = Text(self.newest, style="dim", overflow="ellipsis", no_wrap=True)
         grid.add_row(self._spinner, f"{self.seconds:5.0f} s", f"{self.title} …", newest)
         return grid
+
+
+class _Logged(_Running):
+    """The running step in a log: no spinner, but a line now and then while it takes long."""
+
+    def __init__(self, title: str, display: Display) -> None:
+        super().__init__(title)
+        self._display = display
+        self._spoke = time.monotonic()
+
+    def tell(self, line: str) -> None:
+        super().tell(line)
+        if time.monotonic() - self._spoke > QUIET_SECONDS:
+            self._spoke = time.monotonic()
+            self._display.line("[dim]   ...[/]", self, line)

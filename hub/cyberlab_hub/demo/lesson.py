@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cyberlab_hub.demo.browser import Browser, Tell
-from cyberlab_hub.demo.kernel import Kernel, open_kernel
+from cyberlab_hub.demo.browser import Browser
+from cyberlab_hub.demo.kernel import Kernel, last_line, open_kernel
 from cyberlab_hub.errors import HubError, WorkFailed
 
 RESULT = "CYBERLAB-RESULT "
@@ -52,8 +52,18 @@ class Run:
     """As executed."""
 
 
-Step = Callable[[str], AbstractContextManager[Tell]]
-"""Opens a step of the display under a title; what it yields shows the newest line."""
+class Watcher(Protocol):
+    """Somebody who looks at one step."""
+
+    def tell(self, line: str) -> None:
+        """The newest line, while it runs."""
+
+    def note(self, line: str) -> None:
+        """What stays beside the step when it is done."""
+
+
+Step = Callable[[str], AbstractContextManager[Watcher]]
+"""Opens a step of the display under a title."""
 
 
 def run_lesson(browser: Browser, path: str, step: Step, cell_seconds: float) -> Run:
@@ -70,26 +80,25 @@ def run_lesson(browser: Browser, path: str, step: Step, cell_seconds: float) -> 
         with open_kernel(browser, path) as kernel:
             kernel.run(PREPARE, lambda _: None, KERNEL_SECONDS)
             for number, cell in enumerate(cells, 1):
-                with step(titles[number - 1]) as tell:
-                    _run_cell(
-                        kernel,
-                        cell,
-                        tell,
-                        cell_seconds,
-                        f"cell {number} of {len(cells)}, “{titles[number - 1]}”",
-                    )
-    finally:
-        browser.save_notebook(path, notebook)
+                which = f"cell {number} of {len(cells)}, “{titles[number - 1]}”"
+                with step(titles[number - 1]) as watcher:
+                    _run_cell(kernel, cell, watcher, cell_seconds, which)
+    except HubError:
+        with suppress(HubError):  # the first error is the one to tell
+            browser.save_notebook(path, notebook)
+        raise
+    browser.save_notebook(path, notebook)
     return Run(find_result(cells), notebook)
 
 
-def _run_cell(kernel: Kernel, cell: dict[str, Any], tell: Tell, seconds: float, which: str) -> None:
+def _run_cell(kernel: Kernel, cell: dict[str, Any], watcher: Watcher, seconds: float, which: str) -> None:
     outputs: list[dict[str, Any]] = []
     cell["outputs"] = outputs
     try:
-        cell["execution_count"] = kernel.run(source(cell), tell, seconds, outputs)
+        cell["execution_count"] = kernel.run(source(cell), watcher.tell, seconds, outputs)
     except HubError as error:
         raise WorkFailed("demo-cell-failed", f"The lesson stopped in {which}: {error.message}") from error
+    watcher.note(last_progress(outputs))
 
 
 def has_code(cell: dict[str, Any]) -> bool:
@@ -137,6 +146,12 @@ def find_result(cells: list[dict[str, Any]]) -> LessonResult:
         "The lesson ran to its end but reported no readings. Was it edited? Rename it in the user's home and "
         "restart the server: a fresh copy is put in its place.",
     )
+
+
+def last_progress(outputs: list[dict[str, Any]]) -> str:
+    """What the last progress display says at its end, such as ``anna/greenhouse:3 built (4.2 s)``."""
+    shown = [output["data"] for output in outputs if output["output_type"] == "display_data"]
+    return next((last_line(data["text/plain"]) for data in reversed(shown) if "text/plain" in data), "")
 
 
 def last_picture(notebook: dict[str, Any]) -> str | None:

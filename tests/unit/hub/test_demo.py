@@ -89,6 +89,7 @@ class FakeKernel:
         tell(answer)
         if outputs is not None:
             outputs.append({"output_type": "stream", "name": "stdout", "text": answer})
+            outputs.append({"output_type": "display_data", "data": {"text/plain": answer}})
         return len(self.ran)
 
 
@@ -116,7 +117,7 @@ def run(
 
     monkeypatch.setattr(lesson, "open_kernel", opened)
     told = io.StringIO()
-    display = Display(Console(file=told, width=100))
+    display = Display(Console(file=told, width=400))
     try:
         run_lesson(browser, "lessons/01.ipynb", display.step, 60)  # type: ignore[arg-type]  # the fake
     except WorkFailed as error:
@@ -202,8 +203,8 @@ def test_login_error_reads_the_page() -> None:
 def test_long_steps_speak_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cyberlab_hub.demo.display.QUIET_SECONDS", 0.0)
     out = io.StringIO()
-    with Display(Console(file=out, width=100)).step("Build") as tell:
-        tell("step 3 of 7")
+    with Display(Console(file=out, width=100)).step("Build") as watcher:
+        watcher.tell("step 3 of 7")
     lines = out.getvalue().splitlines()
     assert "step 3 of 7" in lines[0]
     assert "done" in lines[1]
@@ -211,6 +212,6 @@ def test_long_steps_speak_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_words_in_brackets_are_not_markup() -> None:
     out = io.StringIO()
-    with Display(Console(file=out, width=100)).step("Build [bold]x[/]") as tell:
-        tell("[red]")
-    assert "Build [bold]x[/]" in out.getvalue()
+    with Display(Console(file=out, width=100)).step("Build [bold]x[/]") as watcher:
+        watcher.note("[red]")
+    assert "Build [bold]x[/]  [red]" in out.getvalue()

@@ -18,7 +18,6 @@ import anywidget
 import traitlets
 
 from cyberlab.errors import LabError
-from cyberlab.reader import NothingRead
 from cyberlab.widgets.series import LAST_SECONDS, SPANS, Span, columns, tiles
 
 if TYPE_CHECKING:
@@ -132,6 +131,8 @@ class SensorDashboard(anywidget.AnyWidget):
             self.status = {"kind": "live" if series["tiles"] else "empty", "text": ""}
 
     def _read(self, picked: dict[str, str], span: Span) -> dict[str, Any]:
+        from cyberlab.reader import NothingRead  # pandas takes a second to load, and not while a form opens
+
         field = picked["field"]
 
         def read(seconds: int, every: str | None) -> pd.DataFrame:

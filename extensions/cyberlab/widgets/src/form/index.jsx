@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Dockerfile } from "./dockerfile.jsx";
+import { keepKeys } from "../keys.js";
 import "./form.css";
 import { Libraries } from "./libraries.jsx";
 import { Program } from "./program.jsx";
@@ -66,9 +67,8 @@ export default () => {
     },
     render({ model, el }) {
       store ??= new Store(model);
-      // letters typed here are text or choices, never notebook commands
-      el.dataset.lmSuppressShortcuts = "true";
       el.classList.add("cl-root");
+      keepKeys(el);
       render(<Form store={store} root={el} />, el);
       return () => render(null, el);
     },

@@ -1,10 +1,12 @@
 // Section 4: what most programs never need: folder, variables, ports, hardware, platforms, own instructions.
+import { useState } from "preact/hooks";
 import { Field, Group, Problems } from "./field.jsx";
 
 const FIELDS = ["workdir", "env", "ports", "devices", "platforms", "custom"];
 
 export function Settings({ store }) {
   const { draft } = store;
+  const [open, setOpen] = useState(false);
   const catalogue = store.get("catalogue");
   const base = (catalogue.bases ?? []).find((each) => each.name === draft.base);
   const scenario = (catalogue.scenarios ?? []).find((each) => each.name === draft.scenario);
@@ -18,7 +20,7 @@ export function Settings({ store }) {
     draft.workdir !== "/usr/src/app" && draft.workdir,
   ].filter(Boolean);
   return (
-    <details class="cl-section cl-settings" open={wrong || undefined} data-holds={FIELDS.join(" ")}>
+    <details class="cl-section cl-settings" open={open || wrong} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary>
         <h3>More settings</h3>
         <span class="cl-hint">{facts.length > 0 ? facts.join(" · ") : "folder, variables, ports, hardware"}</span>

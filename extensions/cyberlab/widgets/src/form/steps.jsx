@@ -37,7 +37,8 @@ function Build({ store, image, primary, focusField }) {
       number={1}
       title="Build"
       text={text}
-      state={state}
+      state={image.outdated && !state.busy ? { ...state, next: "" } : state}
+      fresh={!image.outdated}
       actions={
         <>
           {problems && <span class="cl-count" role="status">{problems}</span>}
@@ -114,6 +115,7 @@ function Deploy({ store, image, primary }) {
           </Button>
         )
       }
+      footer={deployments.length > 0 && <Running store={store} deployments={deployments} />}
     >
       {image.ref && !state.busy && (
         <div class="cl-deploy">
@@ -157,8 +159,7 @@ function Deploy({ store, image, primary }) {
           </fieldset>
         </div>
       )}
-      {(state.tasks ?? []).length > 0 && <Tasks rows={state.tasks} label={`Devices of ${state.name}`} />}
-      {deployments.length > 0 && <Running store={store} deployments={deployments} />}
+      {state.phase !== "done" && (state.tasks ?? []).length > 0 && <Tasks rows={state.tasks} label={`Devices of ${state.name}`} />}
     </Step>
   );
 }

@@ -8,14 +8,13 @@ const PHASES = {
 };
 const ENDED = { done: "Done", failed: "Failed", cancelled: "Stopped" };
 
-export function Step({ store, kind, number, title, text, state, closed, actions, children, longRunning }) {
+export function Step({ store, kind, number, title, text, state, closed, actions, children, footer, longRunning, fresh = true }) {
+  const ticked = state.phase === "done" && fresh;
   const id = `cl-step-${kind}`;
   return (
     <section class={`cl-step ${closed ? "cl-closed" : ""}`} aria-labelledby={id}>
       <div class="cl-step-head">
-        <span class={`cl-step-number ${state.phase === "done" ? "cl-ok" : ""}`} aria-hidden="true">
-          {state.phase === "done" ? "✓" : number}
-        </span>
+        <span class={`cl-step-number ${ticked ? "cl-ok" : ""}`} aria-hidden="true">{ticked ? "✓" : number}</span>
         <div class="cl-step-words">
           <h3 id={id}>{title}</h3>
           <p class="cl-hint">{closed || text}</p>
@@ -44,6 +43,7 @@ export function Step({ store, kind, number, title, text, state, closed, actions,
       )}
       <Log lines={store.logs[kind]} kind={kind} open={state.busy || state.phase === "failed" || kind === "trial"} />
       {state.next && <p class="cl-next">{state.next}</p>}
+      {footer}
     </section>
   );
 }

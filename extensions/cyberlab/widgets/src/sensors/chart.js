@@ -67,7 +67,7 @@ export class Chart {
       padding: [12, 12, 0, 0],
       scales: { x: { time: true }, y: { range: spread } },
       axes: [
-        { ...axis, space: 70, values: times },
+        { ...axis, space: 70, size: 34, values: times },
         { ...axis, size: 56, gap: 6 },
       ],
       series: [{}, ...this.data.lines.map((line) => this.#line(line))],
@@ -108,7 +108,7 @@ export class Chart {
         const part = document.createElement("div");
         const dot = document.createElement("i");
         dot.style.background = row.colour;
-        part.append(dot, `${row.name}  ${number(row.value)} ${this.data.unit}`);
+        part.append(dot, `${row.name}  ${number(row.value)} ${unitName(this.data.unit)}`);
         return part;
       }),
     );
@@ -143,6 +143,10 @@ function times(plot, splits) {
   const format = new Intl.DateTimeFormat(undefined, style);
   return splits.map((split) => format.format(new Date(split * 1000)));
 }
+
+const DEGREES = { C: "°C", F: "°F", degC: "°C", degF: "°F", percent: "%" };
+
+export const unitName = (unit) => DEGREES[unit] ?? unit;
 
 export function number(value) {
   const size = Math.abs(value);

@@ -2,7 +2,8 @@
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
-import { Chart, colour, number } from "./chart.js";
+import { keepKeys } from "../keys.js";
+import { Chart, colour, number, unitName } from "./chart.js";
 import "./sensors.css";
 
 const TRAITS = ["spans", "choices", "picked", "series", "status"];
@@ -53,7 +54,7 @@ function Dashboard({ model }) {
         <>
           <section class="cs-card" aria-label="Chart">
             <div class="cs-card-head">
-              <h3>{picked.measurement}{picked.field !== "value" && ` · ${picked.field}`}{series.unit && <span> in {series.unit}</span>}</h3>
+              <h3>{picked.measurement}{picked.field !== "value" && ` · ${picked.field}`}{series.unit && <span> in {unitName(series.unit)}</span>}</h3>
               <button type="button" class="cs-button" aria-pressed={paused} onClick={() => setPaused(!paused)}>{paused ? "Resume" : "Pause"}</button>
               <button type="button" class="cs-button" onClick={() => { setSaid("Collecting…"); model.send({ do: "csv" }); }}>Download CSV</button>
               <span class="cs-said" role="status">{said}</span>
@@ -190,7 +191,7 @@ function Tile({ tile, unit, now, colour: line, shown, toggle }) {
     <button type="button" class={`cs-tile ${shown ? "" : "cs-dim"}`} aria-pressed={shown} onClick={toggle} style={{ "--cs-colour": line }}
       title={shown ? "Hide in the chart" : "Show in the chart"}>
       <span class="cs-tile-name">{tile.device}</span>
-      <span class="cs-tile-value">{number(tile.value)}<small>{unit}</small></span>
+      <span class="cs-tile-value">{number(tile.value)}<small>{unitName(unit)}</small></span>
       <span class="cs-tile-about"><span>{number(tile.low)} … {number(tile.high)}</span><span class={age > 30 ? "cs-old" : ""}>{ago(age)}</span></span>
     </button>
   );
@@ -213,8 +214,8 @@ function save(name, text) {
 
 export default {
   render({ model, el }) {
-    el.dataset.lmSuppressShortcuts = "true";
     el.classList.add("cs-root");
+    keepKeys(el);
     render(<Dashboard model={model} />, el);
     return () => render(null, el);
   },

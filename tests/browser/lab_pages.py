@@ -47,13 +47,16 @@ def chromium() -> Iterator[Browser]:
 class WatchedPage:
     """A page that remembers its errors and every request that left `origin`."""
 
-    def __init__(self, browser: Browser, origin: str, *, dark: bool = False, size: tuple[int, int] = (1440, 1000)):
+    def __init__(
+        self, browser: Browser, origin: str, *, dark: bool = False, size: tuple[int, int] = (1440, 1000)
+    ):
         self.origin = origin
         self.errors: list[str] = []
         self.outside: list[str] = []
         scheme = "dark" if dark else "light"
         self.context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, color_scheme=scheme  # type: ignore[arg-type]  # it is one of the two
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,  # type: ignore[arg-type]  # it is one of the two
         )
         self.page: Page = self.context.new_page()
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
@@ -120,7 +123,11 @@ def local_jupyter(home: Path, token: str = "browser-test") -> Iterator[str]:  # 
     set_lab_setting(home, "notification", {"fetchNews": "false", "checkForUpdates": False})
     argv = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
     argv += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'notebooks'}"]
-    argv += ["--LabApp.news_url=None", "--VoilaConfiguration.template=cyberlab", "--VoilaConfiguration.show_tracebacks=True"]
+    argv += [
+        "--LabApp.news_url=None",
+        "--VoilaConfiguration.template=cyberlab",
+        "--VoilaConfiguration.show_tracebacks=True",
+    ]
     with (home / "jupyter.log").open("w") as log:
         process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)
         try:

@@ -29,12 +29,10 @@ class DeployPanel:
         def begin() -> Any:
             return self._lab.start_deploy(image, name=name, devices=list(devices), cluster=cluster)
 
-        if self.work.start(begin, self._done, self._refused):
-            self._follow(name, devices)
+        self._start(begin, name, devices)
 
     def watch(self, job_id: str, name: str) -> None:
-        if self.work.start(lambda: self._lab.job(job_id), self._done, self._refused):
-            self._follow(name, ())
+        self._start(lambda: self._lab.job(job_id), name, ())
 
     def stop(self, name: str) -> None:
         """Stop a deployment. Raises LabError."""
@@ -44,9 +42,10 @@ class DeployPanel:
         )
         self._changed()
 
-    def _follow(self, name: str, devices: Sequence[str]) -> None:
-        self.work.note(name=name, tasks=[task_row(device, "waiting") for device in devices])
-        threading.Thread(target=self._poll, args=(name,), daemon=True).start()
+    def _start(self, begin: Callable[[], Any], name: str, devices: Sequence[str]) -> None:
+        tasks = [task_row(device, "waiting") for device in devices]
+        if self.work.start(begin, self._done, self._refused, name=name, tasks=tasks):
+            threading.Thread(target=self._poll, args=(name,), daemon=True).start()
 
     def _poll(self, name: str) -> None:
         pause = threading.Event()

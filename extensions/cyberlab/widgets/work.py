@@ -52,11 +52,13 @@ class WorkPanel:
         self.state: dict[str, Any] = dict(IDLE)
 
     # ------------------------------------------------------------ from the form
-    def start(self, begin: Callable[[], JobHandle], done: Callable[[Job], str], refused: Refused) -> bool:
+    def start(
+        self, begin: Callable[[], JobHandle], done: Callable[[Job], str], refused: Refused, **about: Any
+    ) -> bool:
         """Begin a job in a thread and follow it. False when one is running already.
 
         `done` gets the job that ended well and returns the "what next" line; `refused` gets the problems of a
-        request that was not accepted.
+        request that was not accepted; `about` goes into the state from the beginning.
         """
         with self._lock:
             if self.state["busy"]:

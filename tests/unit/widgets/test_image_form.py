@@ -1,0 +1,238 @@
+"""The form as its browser half uses it: messages up, traits down, work in threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from cyberlab.errors import SpecRefused, Unreachable
+from cyberlab.spec.image import ImageSpec
+from cyberlab.widgets import ImageForm
+from cyberlab.wire import ErrorInfo, Problem
+from fake_lab import FakeLab, until
+
+
+class Browser:
+    """Sends wishes as the page does, and keeps the logs that arrive."""
+
+    def __init__(self, form: ImageForm) -> None:
+        self.form = form
+        self.logs: dict[str, list[str]] = {}
+        self._seq = 0
+        form.send = self._take  # type: ignore[method-assign]  # what would go over the wire
+        self.do("hello")
+
+    def _take(self, content: dict[str, Any], buffers: object = None) -> None:
+        lines = self.logs.setdefault(content["log"], [])
+        if content["fresh"]:
+            lines.clear()
+        lines.extend(content["lines"])
+
+    def do(self, wish: str, *, content: bytes | None = None, **values: Any) -> None:
+        buffers = [] if content is None else [memoryview(content)]
+        self.form._on_message(self.form, {"do": wish, **values}, buffers)
+
+    def type(self, key: str, value: Any) -> None:
+        self._seq += 1
+        self.do("set", key=key, value=value, seq=self._seq)
+
+    def problems(self) -> dict[str, str]:
+        return {problem["field"]: problem["code"] for problem in self.form.problems}
+
+    def build(self) -> None:
+        self.do("build")
+        self.wait("build")
+
+    def wait(self, panel: str) -> None:
+        until(lambda: getattr(self.form, f"{panel}_state")["phase"] in ("done", "failed", "cancelled"))
+
+
+@pytest.fixture
+def lab() -> FakeLab:
+    return FakeLab()
+
+
+@pytest.fixture
+def browser(lab: FakeLab) -> Browser:
+    form = ImageForm(lab)  # type: ignore[arg-type]  # FakeLab has what the form asks for
+    until(lambda: form.devices)
+    return Browser(form)
+
+
+def test_a_new_form_can_be_built_as_it_is(browser: Browser) -> None:
+    form = browser.form
+    assert form.problems == []
+    assert "FROM cyberlab/python" in form.dockerfile
+    assert form.files[0]["path"] == "main.py"
+    assert "publish(" in form.open_file["text"]
+
+
+def test_the_dockerfile_and_the_problems_follow_the_typing(browser: Browser) -> None:
+    browser.type("pip_text", "numpy==2.1.0")
+    assert "numpy==2.1.0" in browser.form.dockerfile
+    browser.type("name", "Not A Name")
+    browser.type("ports", "80a")
+    assert set(browser.problems()) == {"name", "ports"}
+    assert browser.form.draft["_seq"] == 3
+
+
+def test_nothing_is_built_while_there_are_problems(browser: Browser, lab: FakeLab) -> None:
+    browser.type("name", "")
+    browser.do("build")
+    assert lab.specs == []
+    assert not browser.form.build_state["busy"]
+
+
+def test_a_build_ends_in_an_image_its_log_and_the_next_step(browser: Browser, lab: FakeLab) -> None:
+    browser.type("name", "greenhouse")
+    browser.build()
+    form = browser.form
+    assert form.image is not None
+    assert form.image.ref == "student/greenhouse:1"
+    assert lab.specs == [form.spec]
+    assert "Step 1/5 : FROM cyberlab/python" in browser.logs["build"]
+    assert "Try it out" in form.build_state["next"]
+    assert form.image_state == {"ref": "student/greenhouse:1", "size_mb": 191, "outdated": False}
+
+
+def test_an_edit_after_the_build_outdates_the_image_and_back_again(browser: Browser) -> None:
+    browser.build()
+    browser.type("env", [{"key": "SPEED", "value": "9"}])
+    assert browser.form.image_state["outdated"]
+    browser.type("env", [])
+    assert not browser.form.image_state["outdated"]
+
+
+def test_the_labs_own_problems_stand_beside_their_fields_until_the_next_edit(
+    browser: Browser, lab: FakeLab
+) -> None:
+    problem = Problem(path="name", code="name-taken", message="You have another image of this name.")
+    lab.refuse = SpecRefused("spec-refused", "One thing is to repair.", [problem])
+    browser.build()
+    assert browser.problems() == {"name": "name-taken"}
+    assert browser.form.build_state["error"]["message"] == "One thing is to repair."
+    browser.type("name", "another")
+    assert browser.problems() == {}
+
+
+def test_a_failed_build_says_why_and_leaves_no_image(browser: Browser, lab: FakeLab) -> None:
+    lab.fail = ErrorInfo(code="build-failed", message="There is no Python package called nunpy.")
+    browser.build()
+    assert browser.form.image is None
+    assert browser.form.build_state["error"]["code"] == "build-failed"
+    assert browser.form.build_state["next"] == ""
+
+
+def test_the_lab_that_does_not_answer_is_an_error_not_a_busy_panel(browser: Browser, lab: FakeLab) -> None:
+    lab.refuse = Unreachable("unreachable", "The lab does not answer.")
+    browser.build()
+    assert browser.form.build_state["error"]["message"] == "The lab does not answer."
+    assert not browser.form.build_state["busy"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_fault_of_the_form_itself_does_not_leave_the_panel_busy(browser: Browser, lab: FakeLab) -> None:
+    lab.refuse = ZeroDivisionError()  # type: ignore[assignment]  # anything that nobody expected
+    browser.build()
+    assert browser.form.build_state["error"]["code"] == "form-fault"
+
+
+def test_cancel_stops_the_job(lab: FakeLab) -> None:
+    lab.pace = 0.05
+    browser = Browser(ImageForm(lab))  # type: ignore[arg-type]  # as above
+    browser.do("build")
+    until(lambda: browser.form.build_state.get("job"))
+    browser.do("cancel", panel="build")
+    browser.wait("build")
+    assert browser.form.build_state["phase"] == "cancelled"
+    assert browser.form.image is None
+
+
+def test_try_out_deploy_and_stop(browser: Browser, lab: FakeLab) -> None:
+    browser.do("try", seconds=10)
+    assert browser.form.trial_state["phase"] == "", "without an image there is nothing to try"
+    browser.build()
+    browser.do("try", seconds=10)
+    browser.wait("trial")
+    assert '{"measurement": "temperature", "value": 8.4}' in browser.logs["trial"]
+    browser.do("deploy", name="greenhouse", devices=["pi01", "pi02"], cluster=None)
+    browser.wait("deploy")
+    state = browser.form.deploy_state
+    assert [(task["device"], task["state"]) for task in state["tasks"]] == [
+        ("pi01", "running"),
+        ("pi02", "running"),
+    ]
+    until(lambda: browser.form.deployments)
+    browser.do("stop", name="greenhouse")
+    until(lambda: not browser.form.deployments)
+    until(lambda: "stopped" in browser.form.deploy_state["next"])
+
+
+def test_a_form_opened_again_offers_the_job_that_still_runs_and_shows_it(lab: FakeLab) -> None:
+    lab.pace = 0.05
+    first = Browser(ImageForm(lab))  # type: ignore[arg-type]  # as above
+    first.do("build")
+    until(lambda: first.form.build_state.get("job"))
+    again = Browser(ImageForm(lab))  # type: ignore[arg-type]  # as above
+    until(lambda: again.form.offers)
+    assert again.form.offers == [{"id": "build-1", "kind": "build", "name": "my-first-image"}]
+    again.do("watch", job="build-1")
+    again.wait("build")
+    assert again.form.image is not None
+    assert len(again.logs["build"]) == 10
+    first.wait("build")
+
+
+def test_a_page_opened_again_gets_the_log_again(browser: Browser) -> None:
+    browser.build()
+    log = list(browser.logs["build"])
+    browser.logs.clear()
+    browser.do("hello")
+    assert browser.logs["build"] == log
+
+
+def test_another_scenario_brings_its_sample_only_while_the_files_are_untouched(browser: Browser) -> None:
+    browser.do("scenario", name="run-script")
+    assert "hello from" in browser.form.open_file["text"]
+    browser.do("edit", path="main.py", text="print('mine')\n")
+    browser.do("scenario", name="replay-temperature")
+    assert browser.form.spec.files[0].text == "print('mine')\n"
+    browser.do("base", name="node")
+    assert browser.form.spec.files[0].text == "print('mine')\n"
+
+
+def test_files_can_be_uploaded_renamed_and_removed(browser: Browser) -> None:
+    browser.do("upload", path="data.bin", content=b"\x00\xff")
+    assert [(row["path"], row["editable"]) for row in browser.form.files] == [
+        ("main.py", True),
+        ("data.bin", False),
+    ]
+    browser.do("rename", path="data.bin", new="sub/data.bin")
+    assert browser.form.spec.files[1].path == "sub/data.bin"
+    browser.do("rename", path="sub/data.bin", new="../up")
+    assert "files.1" in browser.problems()
+    browser.do("remove", path="../up")
+    assert browser.problems() == {}
+
+
+def test_a_lab_that_is_away_when_the_form_opens_can_be_tried_again(lab: FakeLab) -> None:
+    lab.down = Unreachable("unreachable", "The lab does not answer. Try again in a minute.")
+    browser = Browser(ImageForm(lab))  # type: ignore[arg-type]  # as above
+    until(lambda: browser.form.notice)
+    lab.down = None
+    browser.do("refresh")
+    until(lambda: browser.form.devices)
+    assert browser.form.notice == ""
+    assert browser.form.problems == []
+
+
+def test_code_cells_can_fill_the_form(browser: Browser) -> None:
+    browser.form.spec = ImageSpec(name="from-code", base="node", scenario="run-node", npm=("mqtt",))
+    assert browser.form.draft["libraries"] == ["npm:mqtt"]
+    assert browser.form.spec.name == "from-code"
+
+
+def test_a_message_that_nobody_knows_changes_nothing(browser: Browser) -> None:
+    before = dict(browser.form.draft)
+    browser.do("format-the-disk")
+    assert browser.form.draft == before

@@ -65,13 +65,8 @@ class WorkPanel:
                 return False
             self._stop_asked = False
             self.log_lines, self._told_lines, self._handle = [], 0, None
-            self.state = {
-                **IDLE,
-                "busy": True,
-                "phase": "queued",
-                "started": _now(),
-                "text": "Asking the lab",
-            }
+            asking = {"busy": True, "phase": "queued", "started": _now(), "text": "Asking the lab"}
+            self.state = {**IDLE, **asking, **about}
             self._tell_log(True, [])
             self._tell(self.state)
             self._thread = threading.Thread(target=self._work, args=(begin, done, refused), daemon=True)

@@ -21,6 +21,8 @@ from cyberlab_hub.ingest.store import FLEET, Store
 from cyberlab_hub.ingest.tokens import Sender, Tokens
 
 BODY_BYTES = 1_000_000
+BODY_LINES = 20_000
+"""Each may be refused with a reason of its own, so their number is bounded too."""
 AT_WORK = 8
 """Batches being written at once."""
 IN_HOUSE = 64
@@ -106,7 +108,10 @@ async def _read(request: Request) -> bytes:
                 "body-large", f"A batch has at most {BODY_BYTES} bytes. Send fewer points at once."
             )
         parts.append(part)
-    return b"".join(parts)
+    body = b"".join(parts)
+    if body.count(b"\n") > BODY_LINES:
+        raise TooLarge("body-large", f"A batch has at most {BODY_LINES} points. Send fewer at once.")
+    return body
 
 
 async def _told(_: Request, error: Exception) -> JSONResponse:

@@ -1,40 +1,41 @@
 """Line protocol as it comes from devices: checked in whole batches, stamped with who sent it.
 
-A good batch costs one pass of one regular expression, which also writes the stamp; only a batch with something
-wrong in it is looked at line by line, for the reasons. The expression accepts what `cyberlab_edge.points` writes
-and what other clients (Node.js, Telegraf) write in InfluxData's form. It has no ambiguous case: whatever passes
-means the same to InfluxDB, so a line cannot smuggle in another device's name or a second line.
+A good batch costs one match of one regular expression; then each line gets the stamp by its series, of which a batch
+has few. Only a batch with something wrong in it is looked at line by line, for the reasons. The expression
+accepts what `cyberlab_edge.points` writes and what other clients (Node.js, Telegraf) write in InfluxData's form. It
+has no ambiguous case: whatever passes means the same to InfluxDB, so a line cannot smuggle in another device's
+name or a second line.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cyberlab.wire import RefusedLine
 from cyberlab_edge.points import encode_tags
 
-MAX_REFUSED = 100
-"""Reasons given for one batch; the rest are counted in the last one."""
-
-# Atomic groups (++) keep the work linear in the length of the line, whatever it holds.
+# Atomic groups (++) keep the work linear in the length of the text, whatever it holds.
 _PLAIN = rb"\x00-\x20\x7f\\,="
 _KEY = rb"(?:[^" + _PLAIN + rb"]++|\\[,= ])++"
-_TAG = rb",(" + _KEY + rb")=((?:[^" + _PLAIN + rb"]++|\\[^\x00-\x1f\x7f\\])++)"
-_TAGS = rb"(?:," + _KEY + rb"=(?:[^" + _PLAIN + rb"]++|\\[^\x00-\x1f\x7f\\])++)*+"
+_TAG_TEXT = rb"(?:[^" + _PLAIN + rb"]++|\\[^\x00-\x1f\x7f\\])++"
 _MEASUREMENT = rb"(?![#_])(?:[^\x00-\x20\x7f\\,]++|\\[, ])++"
+_SERIES = _MEASUREMENT + rb"(?:," + _KEY + rb"=" + _TAG_TEXT + rb")*+"
 _TEXT = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]++|\\[^\x00-\x1f\x7f])*+"'
 _NUMBER = rb"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?i?"
 _VALUE = rb"(?:" + _NUMBER + rb"|" + _TEXT + rb"|[tT]rue|TRUE|[fF]alse|FALSE|[tTfF])"
-_FIELDS = _KEY + rb"=" + _VALUE + rb"(?:," + _KEY + rb"=" + _VALUE + rb")*+"
-_TIME = rb"(?:\d{17,19}|0|-\d{1,19})"
-_HEAD = rb"(?m)^(" + _MEASUREMENT + rb")(" + _TAGS + rb")( " + _FIELDS
+_POINT = _SERIES + rb" " + _KEY + rb"=" + _VALUE + rb"(?:," + _KEY + rb"=" + _VALUE + rb")*+"
+_LINE = _POINT + rb" (?:\d{17,19}|0|-\d{1,19})"
 
-LINE = re.compile(_HEAD + rb" " + _TIME + rb")$")
-TAG = re.compile(_TAG)
-_UNTIMED = re.compile(_HEAD + rb") *$")
-_SHORT_TIME = re.compile(_HEAD + rb") \d{1,16}$")
+LINE = re.compile(_LINE)
+BATCH = re.compile(rb"(?:" + _LINE + rb"\n)*+" + _LINE)
+SERIES = re.compile(_SERIES)
+MEASUREMENT = re.compile(_MEASUREMENT)
+TAG = re.compile(rb",(" + _KEY + rb")=(" + _TAG_TEXT + rb")")
+UNTIMED = re.compile(_POINT + rb" *")
+SHORT_TIME = re.compile(_POINT + rb" \d{1,16}")
 
 
 @dataclass(frozen=True)
@@ -49,18 +50,54 @@ class Stamped:
 
 def stamp(body: bytes, tags: Mapping[str, str]) -> Stamped:
     """Check every line and add `tags` to it. A line that already carries one of them must carry the same value."""
-    mark = encode_tags(tags).encode()
     body = body.rstrip(b"\n")
-    claims = any(b"," + key.encode() + b"=" in body for key in tags)
-    if body and not claims and _is_text(body):
-        template = rb"\1" + mark.replace(b"\\", rb"\\") + rb"\2\3"
-        stamped, good = LINE.subn(template, body)
-        if good == body.count(b"\n") + 1:
-            return Stamped(stamped, range(1, good + 1))
-    return _one_by_one(body, tags, mark)
+    heads = _Heads(tags)
+    if _is_text(body) and BATCH.fullmatch(body):
+        with suppress(_Claim):
+            lines = [_stamped(line, heads) for line in body.split(b"\n")]
+            return Stamped(b"\n".join(lines), range(1, len(lines) + 1))
+    return _one_by_one(body, heads)
 
 
-def _one_by_one(body: bytes, tags: Mapping[str, str], mark: bytes) -> Stamped:
+class _Claim(Exception):
+    """A line says that it comes from somebody else; the text says from whom."""
+
+
+class _Heads(dict[bytes, bytes]):
+    """Stamped measurement and tags, by the same without the stamp."""
+
+    def __init__(self, tags: Mapping[str, str]) -> None:
+        super().__init__()
+        self._mark = encode_tags(tags).encode()
+        self._own = {key.encode(): encode_tags({key: text}).encode() for key, text in tags.items()}
+
+    def __missing__(self, head: bytes) -> bytes:
+        name = MEASUREMENT.match(head)
+        measurement = name[0] if name else head
+        kept = b""
+        for tag in TAG.finditer(head, len(measurement)):
+            own = self._own.get(tag[1])
+            if own is None:
+                kept += tag[0]
+            elif own != tag[0]:
+                raise _Claim(
+                    f"the line says {tag[0][1:].decode()}, but it was sent by {own[1:].decode()}; leave the tag out"
+                )
+        self[head] = measurement + self._mark + kept
+        return self[head]
+
+
+def _stamped(line: bytes, heads: _Heads) -> bytes:
+    """`line` is one that `LINE` accepts."""
+    head, _, rest = line.partition(b" ")
+    if head.endswith(b"\\"):  # an escaped space, so the head goes on
+        series = SERIES.match(line)
+        head = series[0] if series else head
+        rest = line[len(head) + 1 :]
+    return heads[head] + b" " + rest
+
+
+def _one_by_one(body: bytes, heads: _Heads) -> Stamped:
     lines: list[bytes] = []
     numbers: list[int] = []
     refused: list[RefusedLine] = []
@@ -68,38 +105,23 @@ def _one_by_one(body: bytes, tags: Mapping[str, str], mark: bytes) -> Stamped:
         line = raw.removesuffix(b"\r")
         if not line or line.startswith(b"#"):
             continue
+        if not (_is_text(line) and LINE.fullmatch(line)):
+            refused.append(RefusedLine(line=number, reason=_why(line)))
+            continue
         try:
-            lines.append(_stamp_line(line, tags, mark))
+            lines.append(_stamped(line, heads))
             numbers.append(number)
-        except ValueError as error:
-            refused.append(RefusedLine(line=number, reason=str(error)))
+        except _Claim as claim:
+            refused.append(RefusedLine(line=number, reason=str(claim)))
     return Stamped(b"\n".join(lines), tuple(numbers), tuple(refused))
-
-
-def _stamp_line(line: bytes, tags: Mapping[str, str], mark: bytes) -> bytes:
-    """Raises ValueError with the reason, for the person who wrote the program that sent it."""
-    match = LINE.fullmatch(line) if _is_text(line) else None
-    if match is None:
-        raise ValueError(_why(line))
-    measurement, own, rest = match.groups()
-    kept = b""
-    for tag in TAG.finditer(own):
-        key, value = tag[1].decode(), tag[2]
-        if key not in tags:
-            kept += tag[0]
-        elif tag[0] != encode_tags({key: tags[key]}).encode():
-            raise ValueError(
-                f"the line says {key}={value.decode()}, but it was sent by {key} {tags[key]!r}; leave the tag out"
-            )
-    return bytes(measurement + mark + kept + rest)
 
 
 def _why(line: bytes) -> str:
     if not _is_text(line):
         return "the line is not UTF-8 text"
-    if _UNTIMED.fullmatch(line):
+    if UNTIMED.fullmatch(line):
         return "the time is missing: end the line with nanoseconds since 1970"
-    if _SHORT_TIME.fullmatch(line):
+    if SHORT_TIME.fullmatch(line):
         return "the time is too short for nanoseconds since 1970: multiply seconds by 10**9"
     shown = line[:60].decode(errors="replace")
     return f"this is not line protocol (measurement,tag=text field=1.5 nanoseconds): {shown}"

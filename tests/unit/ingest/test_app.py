@@ -13,7 +13,7 @@ import httpx
 import pytest
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.ingest import app as app_module
-from cyberlab_hub.ingest.app import BODY_BYTES, create_app
+from cyberlab_hub.ingest.app import BODY_BYTES, BODY_LINES, create_app
 from cyberlab_hub.ingest.store import FLEET, database_of
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.service.database import Database
@@ -113,6 +113,7 @@ def test_a_body_is_cut_off_while_it_is_read(call: Call) -> None:
     assert (answer.status_code, code(answer)) == (413, "body-large")
     assert read <= BODY_BYTES // 100_000 + 2
     assert call(b"x" * BODY_BYTES).status_code == 200, "the limit itself is allowed; the line is refused"
+    assert call(b"x\n" * (BODY_LINES + 1)).status_code == 413
 
 
 def test_nobody_unknown_gets_a_byte_of_memory(call: Call) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.status import collect

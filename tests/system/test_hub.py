@@ -92,6 +92,14 @@ def test_sign_up_waits_for_an_approval_that_only_a_post_can_give(lab_running: Se
             browser.sign_in(name, password)
             assert post_form(browser, f"/hub/accounts/{chief}/revoke").status_code == 403
 
+            page = post_form(admin, f"/hub/accounts/{name}/reset")
+            new = page.text.partition('class="cl-password">')[2].partition("<")[0]
+            with pytest.raises(WorkFailed, match="is wrong"):
+                browser.sign_in(name, password)
+            browser.sign_in(name, new)
+            own = post_form(admin, f"/hub/accounts/{chief}/revoke")
+            assert own.status_code == 400, "an administrator locked itself out"
+
             post_form(admin, f"/hub/accounts/{name}/revoke")
             answer = browser._send("GET", f"/hub/api/users/{name}", ok=(200, 401, 403))
             assert answer.status_code == 403, "somebody shut out kept a session"

@@ -22,7 +22,7 @@ c.JupyterHub.hub_bind_url = c.JupyterHub.hub_connect_url = lab.hub_api_url.remov
 c.ConfigurableHTTPProxy.command = [str(lab.state / "node/node_modules/.bin/configurable-http-proxy")]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{lab.hub_port + 1}"
 c.ConfigurableHTTPProxy.pid_file = str(run / "proxy.pid")
-c.ConfigurableHTTPProxy.auth_token = lab.secret("proxy.token")
+c.ConfigurableHTTPProxy.auth_token = accounts.own_secret(lab, "proxy.token")
 
 # ---- what it keeps
 c.JupyterHub.db_url = f"sqlite:///{lab.state / 'jupyterhub.sqlite'}"

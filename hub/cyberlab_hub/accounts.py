@@ -9,10 +9,11 @@ and cookies up there each time. So the lab service needs no right to make other 
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -216,6 +217,15 @@ def sync_admin_group(db: Session, user: Any) -> None:
     elif not user.admin and group in user.groups:
         user.groups.remove(group)
     db.commit()
+
+
+def own_secret(settings: Settings, name: str) -> str:
+    """A secret that only the hub needs: made at its first start, mode 0600, kept from then on."""
+    with suppress(FileExistsError):
+        file = os.open(settings.secrets / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(file, "w") as out:
+            out.write(secrets.token_hex(32))
+    return settings.secret(name)
 
 
 # ---------------------------------------------------------------- the hub's database

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cyberlab_hub import spawner
+from cyberlab_hub import accounts, spawner
 from cyberlab_hub.settings import ROOT, Settings
 from traitlets.config import PyFileConfigLoader
 
@@ -20,8 +20,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("CYBERLAB_STATE", str(tmp_path))
     secrets = tmp_path / "secrets"
     secrets.mkdir()
-    for name in ("hub-lab.token", "proxy.token", "cookie"):
-        (secrets / name).write_text("0" * 64)
+    (secrets / "hub-lab.token").write_text("0" * 64)  # the only one that set-up makes for the hub
     umask = os.umask(0o022)
     try:
         yield PyFileConfigLoader("jupyterhub_config.py", path=str(ROOT)).load_config()
@@ -33,6 +32,16 @@ def test_the_hub_listens_on_the_users_network_only(config: Any) -> None:
     assert config.JupyterHub.bind_url == "http://127.0.0.1:8000"
     assert config.JupyterHub.hub_bind_url == "http://10.77.8.1:8081"
     assert config.ConfigurableHTTPProxy.api_url.startswith("http://127.0.0.1:")
+
+
+def test_the_hub_makes_its_own_secrets_and_keeps_them(config: Any, tmp_path: Path) -> None:
+    token = config.ConfigurableHTTPProxy.auth_token
+    file = tmp_path / "secrets" / "proxy.token"
+    assert len(token) == 64
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert accounts.own_secret(Settings(state=tmp_path), "proxy.token") == token
+    # the hub itself makes this one when it starts
+    assert config.JupyterHub.cookie_secret_file == str(tmp_path / "secrets" / "cookie")
 
 
 def test_limits_of_a_user_server(config: Any) -> None:

@@ -82,7 +82,10 @@ def test_build_try_out_and_deploy_by_mouse(lesson: WatchedPage) -> None:
     expect(page.get_by_text("The time is over")).to_be_visible(timeout=60_000)
     page.get_by_role("button", name="Deploy on", exact=False).click()
     expect(page.get_by_text(f"{NAME} runs on")).to_be_visible(timeout=120_000)
-    lesson.shot("form", "[aria-label='Image form']")
+    page.get_by_label("Image form").get_by_text("Deploy", exact=True).first.scroll_into_view_if_needed()
+    lesson.shot("form-deployed")
+    page.get_by_label("Name", exact=True).first.scroll_into_view_if_needed()
+    lesson.shot("form")
 
 
 def test_the_readings_become_a_chart_in_the_notebook(lesson: WatchedPage) -> None:

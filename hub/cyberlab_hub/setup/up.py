@@ -30,6 +30,8 @@ CODE = {
     "hub": [
         "jupyterhub_config.py",
         "hub/cyberlab_hub/accounts.py",
+        "hub/cyberlab_hub/signin.py",
+        "hub/cyberlab_hub/throttle.py",
         "hub/cyberlab_hub/spawner.py",
         "hub/cyberlab_hub/templates",
         "hub/cyberlab_hub/settings.py",

@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 HUB := $(SUDO) $(PYTHON) -m cyberlab_hub
 
-.PHONY: help demo up bases down clean status test check bench docs-pictures
+.PHONY: help demo up bases down clean status test lint check pictures bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,11 +30,17 @@ test: bootstrap-tests ## all tests on a real lab (starts it first); ends with py
 	@$(HUB) up
 	@$(SUDO) $(PYTHON) -m pytest --require-engine $(PYTEST_ARGS)
 
-check: bootstrap ## style, types and unit tests: what needs no engine, in a minute
+lint: bootstrap ## style and types
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+
+check: lint ## style, types and unit tests: what needs no engine
 	@$(PYTHON) -m pytest -q tests/unit
+
+pictures: ## take the README's pictures anew (runs the browser tests on the running lab)
+	@$(SUDO) $(PYTHON) -m pytest -q --require-engine tests/browser
+	@cp artifacts/browser/form.png artifacts/browser/dashboard.png docs/pictures/
 
 bench: bootstrap ## measure the lab against the same work by hand
 	@$(SUDO) $(PYTHON) bench/loop.py

@@ -158,7 +158,9 @@ def load() -> Settings:
         if field.name == "state":
             continue
         # PIS=20 is the one short form, because people type it
-        raw = values.get(f"CYBERLAB_{field.name.upper()}") or (os.environ.get("PIS") if field.name == "pis" else None)
+        raw = values.get(f"CYBERLAB_{field.name.upper()}") or (
+            os.environ.get("PIS") if field.name == "pis" else None
+        )
         if raw is None:
             continue
         kind = {"int": int, "float": float}.get(str(field.type), str)

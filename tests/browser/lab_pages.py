@@ -120,6 +120,7 @@ def local_jupyter(home: Path, token: str = "browser-test") -> Iterator[str]:  # 
         "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
     }
+    # what the user image sets as well (its overrides.json)
     set_lab_setting(home, "notification", {"fetchNews": "false", "checkForUpdates": False})
     argv = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
     argv += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'notebooks'}"]

@@ -99,6 +99,9 @@ class ImageForm(anywidget.AnyWidget):
         self._load()
         self._in_thread(self._refresh)
 
+    def __repr__(self) -> str:
+        return f"<form of {self.draft.get('name') or 'an image'}>"
+
     # ------------------------------------------------------------ for code cells
     @property
     def spec(self) -> ImageSpec:
@@ -243,7 +246,12 @@ class ImageForm(anywidget.AnyWidget):
 
     # ------------------------------------------------------------ work
     def _do_build(self) -> None:
-        if not self.problems:
+        if self._refused:  # what the lab refused before may be possible now: ask it again
+            self._refused = ()
+            self._check()
+        if self.problems:
+            self.send({"problem": self.problems[0]["field"]})
+        else:
             self.build_panel.start(self.spec)
 
     def _do_try(self, seconds: int) -> None:

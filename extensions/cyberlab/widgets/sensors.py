@@ -18,7 +18,7 @@ import anywidget
 import traitlets
 
 from cyberlab.errors import LabError
-from cyberlab.widgets.series import LAST_SECONDS, SPANS, Span, columns, tiles
+from cyberlab.widgets.series import LAST_SECONDS, SPANS, Span, columns, telling, tiles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,11 +148,12 @@ class SensorDashboard(anywidget.AnyWidget):
             return {"t": [], "lines": [], "tiles": [], "unit": "", "now": now, "seconds": span.seconds}
         means = read(span.seconds, f"{span.every}s")
         latest = read(LAST_SECONDS, None)
-        series = columns(means, field)
+        apart = telling(means)
+        series = columns(means, field, apart)
         unit = latest.attrs.get("units", {}).get(field) or means.attrs.get("units", {}).get(field) or ""
         return {
             **series,
-            "tiles": tiles(series, latest, field),
+            "tiles": tiles(series, latest, field, apart),
             "unit": unit,
             "now": now,
             "seconds": span.seconds,

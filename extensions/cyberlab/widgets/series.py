@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,27 +39,43 @@ SPANS = {
 }
 
 
-def columns(frame: pd.DataFrame, field: str) -> dict[str, Any]:
-    """``{"t": [ms], "lines": [{"device", "values"}]}`` from a long frame; None where a device has no reading."""
+def telling(frame: pd.DataFrame) -> tuple[str, ...]:
+    """The tags that tell series of one device apart: two deployments or two sensors must not become one mean."""
+    if frame.empty or "device" not in frame:
+        return ()
+    seen = frame.groupby("device", dropna=False, observed=True)
+    return tuple(tag for tag in ("deployment", "sensor") if tag in frame and (seen[tag].nunique() > 1).any())
+
+
+def columns(frame: pd.DataFrame, field: str, apart: tuple[str, ...] = ()) -> dict[str, Any]:
+    """``{"t": [ms], "lines": [{"device", "values"}]}`` from a long frame; None where a device has no reading.
+
+    `apart`: tags whose value is added to the device's name, see `telling`.
+    """
     if frame.empty or field not in frame:
         return {"t": [], "lines": []}
-    numbers = _numbers(frame, field)
+    numbers = _numbers(frame, field, apart)
     wide = numbers.pivot_table(index="t", columns="device", values="v", aggfunc="mean").sort_index()
     lines = [
-        {"device": str(device), "values": [None if v != v else round(float(v), 6) for v in wide[device]]}
+        {
+            "device": str(device),
+            "values": [None if math.isnan(v) else round(v, 6) for v in wide[device].tolist()],
+        }
         for device in wide.columns
     ]
     return {"t": [int(t) for t in wide.index], "lines": lines}
 
 
-def tiles(series: dict[str, Any], latest: pd.DataFrame, field: str) -> list[dict[str, Any]]:
-    """One tile a device: last value and its time, lowest and highest value of the range."""
+def tiles(
+    series: dict[str, Any], latest: pd.DataFrame, field: str, apart: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """One tile a line: last value and its time, lowest and highest value of the range."""
     newest: dict[str, tuple[int, float]] = {}
     for line in series["lines"]:
         seen = [(t, v) for t, v in zip(series["t"], line["values"], strict=True) if v is not None]
         newest[line["device"]] = seen[-1]
     if not latest.empty and field in latest:
-        last = _numbers(latest, field).sort_values("t").groupby("device").last()
+        last = _numbers(latest, field, apart).sort_values("t").groupby("device").last()
         newest |= {
             str(d): (int(t), float(v)) for d, t, v in zip(last.index, last["t"], last["v"], strict=True)
         }
@@ -68,24 +85,35 @@ def tiles(series: dict[str, Any], latest: pd.DataFrame, field: str) -> list[dict
             "device": device,
             "value": value,
             "at": at,
-            "low": min(extent.get(device) or [value]),
-            "high": max(extent.get(device) or [value]),
+            "low": min([value, *extent.get(device, ())]),
+            "high": max([value, *extent.get(device, ())]),
         }
         for device, (at, value) in sorted(newest.items())
     ]
 
 
-def _numbers(frame: pd.DataFrame, field: str) -> pd.DataFrame:
-    """Columns ``t`` (ms since 1970), ``device`` and ``v``; text fields and points without a number are left out."""
+def _numbers(frame: pd.DataFrame, field: str, apart: tuple[str, ...]) -> pd.DataFrame:
+    """Columns ``t`` (ms since 1970), ``device`` (the line's name) and ``v``; what is no number is left out."""
     import pandas as pd
 
+    # readings from a notebook come from no device
+    names = _texts(frame, "device").replace("", "notebook")
+    for tag in apart:
+        texts = _texts(frame, tag)
+        names = names.where(texts == "", names + " · " + texts)
     numbers = pd.DataFrame(
         {
             "t": frame.index.astype("datetime64[ms, UTC]").astype("int64"),
-            # readings from a notebook come from no device
-            "device": frame["device"].to_numpy() if "device" in frame else "",
+            "device": names.to_numpy(),
             "v": pd.to_numeric(frame[field], errors="coerce").to_numpy(),
         }
     )
-    numbers["device"] = numbers["device"].fillna("").replace("", "notebook")
     return numbers.dropna(subset=["v"])
+
+
+def _texts(frame: pd.DataFrame, tag: str) -> pd.Series[str]:
+    import pandas as pd
+
+    if tag not in frame:
+        return pd.Series("", index=range(len(frame)), dtype="object")
+    return frame[tag].astype("object").fillna("").astype("str").reset_index(drop=True)

@@ -18,11 +18,15 @@ class Browser:
     def __init__(self, form: ImageForm) -> None:
         self.form = form
         self.logs: dict[str, list[str]] = {}
+        self.focused = ""
         self._seq = 0
         form.send = self._take  # type: ignore[method-assign]  # what would go over the wire
         self.do("hello")
 
     def _take(self, content: dict[str, Any], buffers: object = None) -> None:
+        if "problem" in content:
+            self.focused = content["problem"]
+            return
         lines = self.logs.setdefault(content["log"], [])
         if content["fresh"]:
             lines.clear()
@@ -80,6 +84,7 @@ def test_nothing_is_built_while_there_are_problems(browser: Browser, lab: FakeLa
     browser.type("name", "")
     browser.do("build")
     assert lab.specs == []
+    assert browser.focused == "name"
     assert not browser.form.build_state["busy"]
 
 
@@ -113,6 +118,15 @@ def test_the_labs_own_problems_stand_beside_their_fields_until_the_next_edit(
     assert browser.form.build_state["error"]["message"] == "One thing is to repair."
     browser.type("name", "another")
     assert browser.problems() == {}
+
+
+def test_what_the_lab_refused_can_be_asked_again_without_an_edit(browser: Browser, lab: FakeLab) -> None:
+    problem = Problem(path="name", code="name-taken", message="You have another image of this name.")
+    lab.refuse = SpecRefused("spec-refused", "One thing is to repair.", [problem])
+    browser.build()
+    lab.refuse = None
+    browser.build()
+    until(lambda: browser.form.image)
 
 
 def test_a_failed_build_says_why_and_leaves_no_image(browser: Browser, lab: FakeLab) -> None:

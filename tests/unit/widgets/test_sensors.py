@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from cyberlab.errors import PartDown
 from cyberlab.widgets import SensorDashboard, sensors
-from cyberlab.widgets.series import SPANS, columns, tiles
+from cyberlab.widgets.series import SPANS, columns, telling, tiles
 from cyberlab.wire import Measurement
 from fake_lab import FakeLab, until
 
@@ -32,7 +32,7 @@ def test_readings_become_a_line_and_a_tile_a_device(page: SensorDashboard) -> No
     assert [line["device"] for line in page.series["lines"]] == ["pi01", "pi02", "pi03"]
     assert page.series["unit"] == "C"
     tile = page.series["tiles"][0]
-    assert tile["low"] <= tile["value"] <= tile["high"] + 0.2
+    assert tile["low"] <= tile["value"] <= tile["high"]
     assert page.series["now"] - tile["at"] < 5000
 
 
@@ -119,8 +119,18 @@ def test_text_and_missing_devices_do_not_break_the_chart() -> None:
 def test_a_tile_shows_the_last_reading_not_the_last_mean() -> None:
     series = columns(long((10, "pi01", 1.0), (20, "pi01", 2.0)), "value")
     assert tiles(series, long((25, "pi01", 2.5), (24, "pi01", 9.0)), "value") == [
-        {"device": "pi01", "value": 2.5, "at": 25_000, "low": 1.0, "high": 2.0}
+        {"device": "pi01", "value": 2.5, "at": 25_000, "low": 1.0, "high": 2.5}
     ]
+
+
+def test_two_programs_on_one_device_are_two_lines() -> None:
+    frame = long((10, "pi01", 1.0), (10, "pi01", 9.0), (10, "pi02", 5.0))
+    frame["deployment"] = ["a", "b", "a"]
+    apart = telling(frame)
+    series = columns(frame, "value", apart)
+    assert [line["device"] for line in series["lines"]] == ["pi01 · a", "pi01 · b", "pi02 · a"]
+    assert [tile["value"] for tile in tiles(series, frame, "value", apart)] == [1.0, 9.0, 5.0]
+    assert telling(frame.iloc[[0, 2]]) == (), "one program needs no name beside the device's"
 
 
 def test_no_range_asks_for_more_than_a_screen_can_show() -> None:

@@ -9,14 +9,14 @@
   };
 
   const icon = (path) =>
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="24"><g class="jp-icon3" fill="none" stroke="#1976d2" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round">${path}</g></svg>`;
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" width="24"><g style="fill: none" stroke="#1976d2" stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round">${path}</g></svg>`;
 
   const CARDS = [
     {
       id: "cyberlab:lesson-01",
       label: "Lesson 1",
       caption: "First readings: from a form to a chart",
-      icon: icon('<path d="M4 5.5C6.5 4 9.500 4 12 5.500c2.500-1.500 5.500-1.500 8 0V19c-2.500-1.500-5.500-1.500-8 0-2.500-1.500-5.500-1.500-8 0zM12 5.500V19"/>'),
+      icon: icon('<path d="M4 5.5C6.5 4 9.5 4 12 5.5c2.5-1.5 5.5-1.5 8 0V19c-2.5-1.5-5.5-1.5-8 0-2.5-1.5-5.5-1.5-8 0zM12 5.5V19"/>'),
       open: (app) => app.commands.execute("docmanager:open", { path: "lessons/01-first-readings.ipynb" }),
     },
     {

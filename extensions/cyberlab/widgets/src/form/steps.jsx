@@ -20,13 +20,6 @@ function Build({ store, image, primary, focusField }) {
   const state = store.get("build_state");
   const count = store.get("problems").length;
   const problems = store.attempted && count > 0 ? `${count} ${count === 1 ? "thing" : "things"} to repair first` : "";
-  const build = () => {
-    store.flush();
-    // the kernel checks what was flushed before it answers; problems that are known already stop the click here
-    const field = store.attempt();
-    if (field) focusField(field);
-    else store.wish({ do: "build" });
-  };
   const text = image.outdated
     ? `You changed the form since ${image.ref}: build again to use the changes.`
     : "Puts base, libraries and your files together into one image.";
@@ -42,7 +35,7 @@ function Build({ store, image, primary, focusField }) {
       actions={
         <>
           {problems && <span class="cl-count" role="status">{problems}</span>}
-          {!state.busy && <Button primary={primary} onClick={build}>{image.ref ? "Build again" : "Build"}</Button>}
+          {!state.busy && <Button primary={primary} onClick={() => store.build(focusField)}>{image.ref ? "Build again" : "Build"}</Button>}
         </>
       }
     />

@@ -20,7 +20,7 @@ export class Store {
     this.listeners = new Set();
     model.on("change:draft", () => this.#adopt(model.get("draft")));
     for (const trait of TRAITS) model.on(`change:${trait}`, () => this.#tell());
-    model.on("msg:custom", (message) => this.#takeLog(message));
+    model.on("msg:custom", (message) => this.#take(message));
     this.send({ do: "hello" });
   }
 
@@ -36,8 +36,12 @@ export class Store {
   // A typed value: shown at once, sent after a pause of `wait` ms.
   set(key, value, wait = 0) {
     this.draft = { ...this.draft, [key]: value };
-    this.unseen[key] = ++this.seq;
-    this.#later(`set:${key}`, wait, () => this.send({ do: "set", key, value, seq: this.unseen[key] }));
+    this.unseen[key] = Infinity;
+    this.#later(`set:${key}`, wait, () => {
+      // numbered when it leaves: a field that waits longer must not count as seen with one that left before it
+      this.unseen[key] = ++this.seq;
+      this.send({ do: "set", key, value, seq: this.seq });
+    });
     this.#tell();
   }
 
@@ -69,11 +73,12 @@ export class Store {
     this.#tell();
   }
 
-  // Show every problem from now on, and answer the first field that has one.
-  attempt() {
+  // Build, or be told the first field that has a problem. The kernel decides: it alone has seen the last edit.
+  build(onProblem) {
     this.attempted = true;
+    this.onProblem = onProblem;
+    this.wish({ do: "build" });
     this.#tell();
-    return this.get("problems")[0]?.field;
   }
 
   // Problems to show beside a field; a field that nobody touched is not scolded.
@@ -102,7 +107,8 @@ export class Store {
     this.#tell();
   }
 
-  #takeLog(message) {
+  #take(message) {
+    if (message.problem) this.onProblem?.(message.problem);
     if (!message.log) return;
     const lines = message.fresh ? message.lines : this.logs[message.log].concat(message.lines);
     this.logs = { ...this.logs, [message.log]: lines.slice(-KEPT_LINES) };

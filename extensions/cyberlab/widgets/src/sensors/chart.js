@@ -64,7 +64,7 @@ export class Chart {
       height: this.#height(),
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 8 } },
-      padding: [12, 12, 0, 0],
+      padding: [12, 30, 0, 0],
       scales: { x: { time: true }, y: { range: spread } },
       axes: [
         { ...axis, space: 70, size: 34, values: times },

@@ -42,10 +42,10 @@ function Dashboard({ model }) {
   const toggle = (device) => setHidden(hidden.includes(device) ? hidden.filter((each) => each !== device) : [...hidden, device]);
   return (
     <div class="cs-page">
-      <header class="cs-head">
+      <div class="cs-head">
         <h2>Sensors</h2>
         <Live status={status} paused={paused} alive={alive} />
-      </header>
+      </div>
       <Controls model={model} picked={picked} pick={pick} />
       {status.kind === "error" && <div class="cs-error" role="alert">{status.text}</div>}
       {status.kind === "empty" || (status.kind === "loading" && series.tiles.length === 0) ? (

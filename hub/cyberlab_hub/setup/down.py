@@ -54,9 +54,7 @@ def clean(settings: Settings, console: Console) -> None:
     for container in containers.ours(settings, engine):
         container.remove(force=True, v=True)
     label = {"label": f"{containers.LAB}={settings.name}"}
-    # home volumes are made by DockerSpawner, which gives no labels
-    homes = [v for v in engine.volumes.list() if str(v.name).startswith(f"{settings.name}-home-")]
-    volumes = engine.volumes.list(filters=label) + homes
+    volumes = engine.volumes.list(filters=label)
     for volume in volumes:
         volume.remove(force=True)
     for network in engine.networks.list(filters=label):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import io
 import secrets
 import shutil
 import socket
 import subprocess
+import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+import docker
 import httpx
 import pytest
 
@@ -34,6 +40,28 @@ log-enabled = false
 """
 
 
+@cache
+def influxd_program() -> Path | None:
+    """The installed program, or the one of the lab's own image: the same package of the same distribution."""
+    if found := shutil.which("influxd"):
+        return Path(found)
+    try:
+        engine = docker.from_env()
+        holder = engine.containers.create("cyberlab/influxdb")
+    except docker.errors.DockerException:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix="cyberlab-influxd-"))
+    atexit.register(shutil.rmtree, folder)
+    try:
+        pieces, _ = holder.get_archive("/usr/bin/influxd")
+        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
+            tar.extractall(folder, filter="data")
+    finally:
+        holder.remove()
+        engine.close()
+    return folder / "influxd"
+
+
 @dataclass(frozen=True)
 class Server:
     """`password` is that of the administrator; nobody has made that user yet."""
@@ -51,7 +79,7 @@ class Server:
         """From start to kill. May be used again: the data stays."""
         with (self.folder / "influxd.log").open("ab") as log:
             process = subprocess.Popen(
-                ["influxd", "-config", str(self.folder / "influxd.conf")], stdout=log, stderr=log
+                [str(influxd_program()), "-config", str(self.folder / "influxd.conf")], stdout=log, stderr=log
             )
         try:
             deadline = time.monotonic() + 30
@@ -87,9 +115,9 @@ def make_server(folder: Path) -> Server:
 
 def need_influxd(request: pytest.FixtureRequest) -> None:
     """Skip without the server program; fail if ``--require-engine`` was given."""
-    if shutil.which("influxd"):
+    if influxd_program():
         return
-    message = "influxd is not installed; Debian has it as the package influxdb"
+    message = "no influxd: neither the package influxdb nor the lab's image (`make up`) is here"
     if request.config.getoption("--require-engine"):
         pytest.fail(message, pytrace=False)
     pytest.skip(message)

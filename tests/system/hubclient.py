@@ -16,6 +16,8 @@ from cyberlab_hub import accounts
 from cyberlab_hub.demo.browser import Browser
 from cyberlab_hub.demo.kernel import Kernel, open_kernel
 from cyberlab_hub.settings import Settings
+from cyberlab_hub.setup.steps import Reused
+from cyberlab_hub.setup.up import plan
 from docker.models.containers import Container
 
 ADMIN = "admin"
@@ -117,3 +119,12 @@ def user_server(settings: Settings) -> Iterator[UserServer]:
         someone.browser.open_server()
         with open_kernel(someone.browser, "") as kernel:
             yield UserServer(someone, kernel)
+
+
+def run_step(settings: Settings, name: str) -> None:
+    """One step of `up`, such as starting a process again."""
+    step = next(s for s in plan(settings) if s.name == name)
+    try:
+        step.run()
+    except Reused:
+        return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import pytest
 from cyberlab import FileEntry, ImageSpec, Lab
@@ -12,20 +13,10 @@ from cyberlab.errors import JobFailed, LabError, PartDown
 from cyberlab.wire import Phase
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import containers, engines, processes
-from cyberlab_hub.setup.steps import Reused
-from cyberlab_hub.setup.up import plan
 from system.conftest import counter_spec
+from system.hubclient import run_step
 
 pytestmark = pytest.mark.engine
-
-
-def run_step(settings: Settings, name: str) -> None:
-    """One step of `up`, such as starting a process again."""
-    step = next(s for s in plan(settings) if s.name == name)
-    try:
-        step.run()
-    except Reused:
-        return
 
 
 @contextmanager
@@ -105,9 +96,15 @@ def test_no_reading_is_lost_or_doubled_while_the_gateway_is_away(student: Lab, l
     assert processes.stop(lab_running, "ingest")
     time.sleep(3)
     run_step(lab_running, "ingest")
-    time.sleep(5)
+    _wait_for_the_present(student, "steady")
     student.stop("steady")
     wait_until("the last readings", lambda: _whole(student, "steady"), 30)
+
+
+def _wait_for_the_present(lab: Lab, measurement: str) -> None:
+    """Until what waited on the device has been sent: it is in memory there, and goes with the container."""
+    now = datetime.now(UTC)
+    wait_until("the newest readings", lambda: lab.read(measurement, start="-10m").index[-1] > now)
 
 
 def _whole(lab: Lab, measurement: str) -> bool:
@@ -127,7 +124,7 @@ def test_readings_wait_for_the_database(student: Lab, lab_running: Settings) -> 
         assert caught.value.code == "database-down"
         time.sleep(2)
     wait_until("reading again", lambda: _readable(student, "patient"))
-    time.sleep(5)
+    _wait_for_the_present(student, "patient")
     student.stop("patient")
     wait_until("the last readings", lambda: _whole(student, "patient"), 30)
 

@@ -101,7 +101,8 @@ def test_what_is_no_token_never_reaches_the_hub(token: str) -> None:
 
 # ---------------------------------------------------------------- answers and the guard
 def test_every_error_of_the_tree_has_a_status_but_those_not_for_users() -> None:
-    tree = [HubError, *HubError.__subclasses__()]
+    # the tree of errors.py: the gateway has errors of its own, which it answers itself
+    tree = [HubError, *(k for k in HubError.__subclasses__() if k.__module__ == HubError.__module__)]
     without = {kind.__name__ for kind in tree if answers.status_of(kind("x", "y")) == 500}
     assert without == {"HubError", "SetupError"}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tarfile
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,8 @@ def test_what_an_image_copies_is_in_its_context(folder: str) -> None:
         words = line.split()
         if words[:1] == ["COPY"] and not any(w.startswith("--from") for w in words):
             for source in [w for w in words[1:-1] if not w.startswith("--")]:
-                assert any(n == source or n.startswith(source.rstrip("/") + "/") for n in names), line
+                patterns = (source, source.rstrip("/") + "/*")
+                assert any(fnmatch(n, pattern) for n in names for pattern in patterns), line
 
 
 def test_the_machine_settings_carry_the_certificate_authorities() -> None:

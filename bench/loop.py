@@ -12,7 +12,6 @@ The last line is JSON with the ratios lab/hand of the medians.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import secrets
@@ -31,6 +30,7 @@ from cyberlab.spec.dockerfile import render
 from cyberlab.spec.files import context_files
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.accounts import api_token
+from cyberlab_hub.service.credentials import hashed
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 from cyberlab_hub.settings import Settings
@@ -204,7 +204,7 @@ def add_token(settings: Settings, token: str, devices: list[str]) -> None:
     with database.session() as session:
         session.add(
             IngestToken(
-                hash=hashlib.sha256(token.encode()).hexdigest(),
+                hash=hashed(token),
                 kind="deployment",
                 owner=USER,
                 deployment="bench",

@@ -6,13 +6,13 @@ while when the table cannot be read either.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cyberlab_hub.errors import NotAllowed, NotSignedIn, PartDown
+from cyberlab_hub.service.credentials import hashed
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken
 
@@ -62,7 +62,7 @@ class Tokens:
             NotSignedIn: ``token-refused``: unknown or revoked.
             PartDown: ``database-down``: the lab's database cannot be read and the token was not seen lately.
         """
-        digest = hashlib.sha256(token.encode()).hexdigest()
+        digest = hashed(token)
         now = self._clock()
         with self._lock:
             seen, sender = self._known.get(digest, (-STALE, None))

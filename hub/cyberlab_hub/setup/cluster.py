@@ -6,7 +6,6 @@ itself), and its agent gets an ingest token of its own.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import docker
 
 from cyberlab_hub.errors import SetupError
+from cyberlab_hub.service.credentials import hashed
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 from cyberlab_hub.settings import Settings
@@ -157,7 +157,7 @@ def _ensure_agent(settings: Settings, engine: docker.DockerClient, database: Dat
             row.revoked = now()
         session.add(
             IngestToken(
-                hash=hashlib.sha256(token.encode()).hexdigest(),
+                hash=hashed(token),
                 kind="device",
                 owner="fleet",
                 deployment=None,

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
@@ -178,6 +178,13 @@ def run_cell(page: Page, number: int = 0, seconds: float = 60) -> None:
         page.wait_for_timeout(1000)
     while "*" in prompt.inner_text():
         assert time.monotonic() < deadline, f"cell {number} did not end"
+        page.wait_for_timeout(200)
+
+
+def wait_until(check: Callable[[], bool], seconds: float, page: Page) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
         page.wait_for_timeout(200)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cyberlab.errors import LabError
-from cyberlab.widgets.work import Refused, WorkPanel
+from cyberlab.widgets.work import WorkPanel
 from cyberlab.wire import Deployment, Image, Job
 
 if TYPE_CHECKING:
@@ -19,10 +19,9 @@ POLL_SECONDS = 1.0
 class DeployPanel:
     """While a deployment starts, each device's task is looked up once a second and told beside the job."""
 
-    def __init__(self, lab: Lab, work: WorkPanel, refused: Refused, changed: Callable[[], None]) -> None:
+    def __init__(self, lab: Lab, work: WorkPanel, changed: Callable[[], None]) -> None:
         self.work = work
         self._lab = lab
-        self._refused = refused
         self._changed = changed
 
     def start(self, image: Image, name: str, devices: Sequence[str], cluster: str | None) -> None:
@@ -44,7 +43,7 @@ class DeployPanel:
 
     def _start(self, begin: Callable[[], Any], name: str, devices: Sequence[str]) -> None:
         tasks = [task_row(device, "waiting") for device in devices]
-        if self.work.start(begin, self._done, self._refused, name=name, tasks=tasks):
+        if self.work.start(begin, self._done, name=name, tasks=tasks):
             threading.Thread(target=self._poll, args=(name,), daemon=True).start()
 
     def _poll(self, name: str) -> None:

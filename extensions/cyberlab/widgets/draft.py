@@ -19,6 +19,12 @@ Draft = dict[str, Any]
 """JSON-like: name, base, scenario, workdir, command, ports, custom, pip_text, npm_text (text); libraries
 (``kind:name`` of ticked boxes); env (``{"key", "value"}`` rows); devices, platforms (names)."""
 
+FIELDS = (
+    "name", "base", "libraries", "pip_text", "npm_text", "scenario", "files", "command",
+    "workdir", "env", "ports", "devices", "platforms", "custom", "form",
+)  # fmt: skip
+"""In the order in which they stand in the form; ``form`` is the foot, for what has no field."""
+
 
 def from_spec(spec: ImageSpec, catalogue: Catalogue) -> Draft:
     """The form's fields for `spec`: libraries of the catalogue become ticks, the others text."""
@@ -84,8 +90,12 @@ def field_of(problem: Problem, draft: Mapping[str, Any]) -> str:
         key = path.removeprefix("env").strip(".[]'\"")
         rows = [i for i, row in enumerate(draft["env"]) if row["key"].strip() == key]
         return f"env.{rows[-1]}" if rows else "env"
-    known = ("name", "base", "scenario", "workdir", "command", "ports", "custom", "devices", "platforms")
-    return root if root in known else "form"
+    return root if root in FIELDS else "form"
+
+
+def place_of(field: str) -> int:
+    """Where in the form `field` stands, to bring problems into the order of reading."""
+    return FIELDS.index(field.partition(".")[0])
 
 
 def with_base(draft: Draft, base: str, catalogue: Catalogue) -> Draft:

@@ -18,6 +18,7 @@ import anywidget
 import traitlets
 
 from cyberlab.errors import LabError
+from cyberlab.widgets.anyshell import answer_in_any_shell
 from cyberlab.widgets.series import LAST_SECONDS, SPANS, Span, columns, telling, tiles
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class SensorDashboard(anywidget.AnyWidget):
             "csv": self._do_csv,
         }
         self.on_msg(self._on_message)
+        answer_in_any_shell(self)
 
     @property
     def watched(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cyberlab.widgets.work import Refused, WorkPanel
+from cyberlab.widgets.work import WorkPanel
 from cyberlab.wire import Image, Job
 
 if TYPE_CHECKING:
@@ -12,16 +12,15 @@ if TYPE_CHECKING:
 
 
 class TrialPanel:
-    def __init__(self, lab: Lab, work: WorkPanel, refused: Refused) -> None:
+    def __init__(self, lab: Lab, work: WorkPanel) -> None:
         self.work = work
         self._lab = lab
-        self._refused = refused
 
     def start(self, image: Image, seconds: int) -> None:
-        self.work.start(lambda: self._lab.start_trial(image, seconds=seconds), _done, self._refused)
+        self.work.start(lambda: self._lab.start_trial(image, seconds=seconds), _done)
 
     def watch(self, job_id: str) -> None:
-        self.work.start(lambda: self._lab.job(job_id), _done, self._refused)
+        self.work.start(lambda: self._lab.job(job_id), _done)
 
 
 def _done(job: Job) -> str:

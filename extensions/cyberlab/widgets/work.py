@@ -53,12 +53,16 @@ class WorkPanel:
 
     # ------------------------------------------------------------ from the form
     def start(
-        self, begin: Callable[[], JobHandle], done: Callable[[Job], str], refused: Refused, **about: Any
+        self,
+        begin: Callable[[], JobHandle],
+        done: Callable[[Job], str],
+        refused: Refused | None = None,
+        **about: Any,
     ) -> bool:
         """Begin a job in a thread and follow it. False when one is running already.
 
         `done` gets the job that ended well and returns the "what next" line; `refused` gets the problems of a
-        request that was not accepted; `about` goes into the state from the beginning.
+        request that was not accepted (without it they join the error); `about` goes into the state.
         """
         with self._lock:
             if self.state["busy"]:
@@ -98,7 +102,9 @@ class WorkPanel:
             self._thread.join(timeout)
 
     # ------------------------------------------------------------ worker
-    def _work(self, begin: Callable[[], JobHandle], done: Callable[[Job], str], refused: Refused) -> None:
+    def _work(
+        self, begin: Callable[[], JobHandle], done: Callable[[Job], str], refused: Refused | None
+    ) -> None:
         try:
             handle = begin()
             with self._lock:
@@ -111,9 +117,12 @@ class WorkPanel:
                 self._take(event)
             self._end(handle.job, done)
         except LabError as error:
-            if error.problems:
+            message = error.message
+            if error.problems and refused is not None:
                 refused(error.problems)
-            self._finish(phase="failed", error={"code": error.code, "message": error.message})
+            elif error.problems:
+                message = "\n".join([message, *(problem.message for problem in error.problems)])
+            self._finish(phase="failed", error={"code": error.code, "message": message})
         except BaseException:
             # a fault of ours must not leave the panel busy for ever; the traceback still reaches the kernel's log
             message = "The form met a problem of its own. The work may go on in the lab: open the form again to see."

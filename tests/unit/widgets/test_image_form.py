@@ -182,6 +182,16 @@ def test_try_out_deploy_and_stop(browser: Browser, lab: FakeLab) -> None:
     until(lambda: "stopped" in browser.form.deploy_state["next"])
 
 
+def test_a_device_that_went_away_is_told_in_the_deployments_panel(browser: Browser, lab: FakeLab) -> None:
+    browser.build()
+    away = Problem(path="devices[0]", code="device-away", message="pi02 is away: choose another device.")
+    lab.refuse = SpecRefused("spec-refused", "The deployment was not started.", [away])
+    browser.do("deploy", name="greenhouse", devices=["pi02"], cluster=None)
+    browser.wait("deploy")
+    assert "pi02 is away" in browser.form.deploy_state["error"]["message"]
+    assert browser.problems() == {}, "`devices` of the form is the hardware that a program needs"
+
+
 def test_a_form_opened_again_offers_the_job_that_still_runs_and_shows_it(lab: FakeLab) -> None:
     lab.pace = 0.05
     first = Browser(ImageForm(lab))  # type: ignore[arg-type]  # as above

@@ -2,6 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Dockerfile } from "./dockerfile.jsx";
+import { Problems } from "./field.jsx";
 import { keepKeys } from "../keys.js";
 import "./form.css";
 import { Libraries } from "./libraries.jsx";
@@ -44,6 +45,7 @@ function Form({ store, root }) {
             </div>
             <Dockerfile store={store} />
           </div>
+          <div data-field="form" tabIndex={-1}><Problems problems={store.shown("form")} /></div>
           <Steps store={store} focusField={focusField} />
         </>
       )}

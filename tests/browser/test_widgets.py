@@ -122,7 +122,7 @@ def test_letters_on_the_forms_buttons_are_no_notebook_commands(
     page = watched.page
     form_in_lab(home, page, jupyter, "keys.ipynb")
     cells = page.locator(".jp-Cell").count()
-    page.get_by_role("button", name="Copy").focus()
+    page.get_by_role("button", name="Copy", exact=True).focus()
     for key in ("b", "a", "x"):
         page.keyboard.press(key)
     page.wait_for_timeout(500)
@@ -135,6 +135,9 @@ def test_form_in_the_dark_and_on_a_narrow_screen(home: Path, jupyter: str, brows
     try:
         watched = WatchedPage(browser, jupyter, dark=True, size=(560, 2900))
         form_in_lab(home, watched.page, jupyter, "narrow.ipynb")
+        watched.page.keyboard.press("Escape")
+        watched.page.keyboard.press("Control+b")  # the file browser leaves no room on such a screen
+        watched.page.wait_for_timeout(800)
         watched.shot("form-narrow-dark", ".cl-form")
         form = "document.querySelector('.cl-form')"
         assert watched.page.evaluate(f"{form}.scrollWidth <= {form}.clientWidth")

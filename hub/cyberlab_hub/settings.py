@@ -29,7 +29,7 @@ class Settings:
     """Where the public proxy listens. ``0.0.0.0`` opens the lab to the network."""
     hub_port: int = 8000
     subnet: str = "10.77.0.0/16"
-    """Cut into three networks: devices (.0.0/22), data (.4.0/24), users (.8.0/22)."""
+    """Cut into four networks: devices (.0.0/22), data (.4.0/24), gate (.5.0/24), users (.8.0/22)."""
     pis: int = -1
     """Simulated Raspberry Pis that `up` keeps. -1: those there are, and three in a new lab."""
     pi_cpus: float = 1.0
@@ -47,6 +47,10 @@ class Settings:
     server_pids: int = 256
     server_idle_minutes: int = 120
     """A user server that nobody uses is stopped after this time; its files stay."""
+    egress: str = "packages"
+    """What builds, trials and deployments may reach outside the lab; the forms of an entry are in `egress`."""
+    notebook_egress: str = ""
+    """The same for notebooks. Empty: as `egress`."""
     build_seconds: int = 900
     build_memory_mb: int = 1024
     build_slots: int = 2
@@ -55,8 +59,18 @@ class Settings:
     # ------------------------------------------------------------ networks
     def network(self, which: str) -> IPv4Network:
         base = IPv4Network(self.subnet).network_address
-        offset, prefix = {"devices": (0, 22), "data": (4 * 256, 24), "users": (8 * 256, 22)}[which]
+        offset, prefix = {
+            "devices": (0, 22),
+            "data": (4 * 256, 24),
+            "gate": (5 * 256, 24),
+            "users": (8 * 256, 22),
+        }[which]
         return IPv4Network((int(base) + offset, prefix))
+
+    @property
+    def whole_network(self) -> IPv4Network:
+        """Every address of the lab."""
+        return IPv4Network(self.subnet)
 
     def gateway(self, which: str) -> str:
         """The host's own address on that network."""
@@ -76,6 +90,11 @@ class Settings:
     @property
     def influx_address(self) -> str:
         return self.address("data", 2)
+
+    @property
+    def proxy_address(self) -> str:
+        """The one door out of users' code."""
+        return self.address("gate", 2)
 
     # ------------------------------------------------------------ where parts answer
     @property

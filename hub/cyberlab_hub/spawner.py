@@ -21,6 +21,7 @@ from requests.exceptions import RequestException
 from traitlets import Unicode
 
 from cyberlab_hub.accounts import USE
+from cyberlab_hub.egress import NOTEBOOK_PORT, proxy_environment
 from cyberlab_hub.settings import Settings
 
 HOME = "/home/lab"
@@ -183,7 +184,11 @@ def configure(c: Any, settings: Settings) -> None:
         "read_only": True,
         "tmpfs": {"/tmp": "rw,exec,nosuid,nodev,size=256m,mode=1777"},  # noqa: S108 - inside the container
         "init": True,
+        # nobody answers there: names are the proxy's business, and a lookup fails at once
+        "dns": [settings.gateway("users")],
     }
+    host = settings.gateway("users")
+    spawner.environment = dict(proxy_environment(settings.proxy_address, NOTEBOOK_PORT, [host]))
     spawner.notebook_dir = HOME
     spawner.default_url = f"/lab/tree/{LESSON}"
     spawner.start_timeout = 120

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts dockerd with the cage's flags. Settings come in the environment:
-#   LAB_DNS       resolvers of the host, space separated (Docker's own 127.0.0.11 is dropped by an inner engine)
+#   LAB_DNS       resolver of the containers inside (Docker's own 127.0.0.11 is dropped by an inner engine)
+#   LAB_ALLOW     what the containers inside may reach, as address:port, space separated; everything else is refused
 #   LAB_REGISTRY  host:port of the lab's registry, trusted by /certs/ca.crt
 #   LAB_BUILDS    control group in which builds run; all builds together have at most 600 processes
 #   LAB_LISTEN    host:port to listen on with mTLS; empty: only the unix socket
@@ -24,6 +25,24 @@ if [ -n "${LAB_BUILDS:-}" ]; then
     mkdir -p "$folder/$LAB_BUILDS"
     echo 600 > "$folder/$LAB_BUILDS/pids.max"
 fi
+
+# Containers inside reach what LAB_ALLOW lists and nothing else: not this engine, not its neighbours, no resolver. Docker asks
+# the chain DOCKER-USER before its own rules, and keeps one that is there already.
+iptables -w -N LAB-OUT 2>/dev/null || iptables -w -F LAB-OUT
+iptables -w -N DOCKER-USER 2>/dev/null || iptables -w -F DOCKER-USER
+iptables -w -A LAB-OUT -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN
+for place in $LAB_ALLOW; do
+    iptables -w -A LAB-OUT -o eth0 -p tcp -d "${place%:*}" --dport "${place##*:}" -j RETURN
+done
+iptables -w -A LAB-OUT -i eth0 -j RETURN
+iptables -w -A LAB-OUT -o eth0 -j REJECT
+iptables -w -A DOCKER-USER -j LAB-OUT
+iptables -w -A DOCKER-USER -j RETURN
+iptables -w -F INPUT
+iptables -w -A INPUT -i lo -j ACCEPT
+iptables -w -A INPUT -i eth0 -j ACCEPT
+iptables -w -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+iptables -w -A INPUT -j REJECT
 
 mkdir -p "/etc/docker/certs.d/$LAB_REGISTRY"
 cp /certs/ca.crt "/etc/docker/certs.d/$LAB_REGISTRY/ca.crt"

@@ -17,11 +17,12 @@ from typing import Any
 import docker
 from docker.types import LogConfig
 
+from cyberlab_hub import egress
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.engines import cage_options, resolvers
 from cyberlab_hub.setup.images import reference
-from cyberlab_hub.setup.networks import network_name
+from cyberlab_hub.setup.networks import GATE, network_name
 from cyberlab_hub.setup.steps import Reused
 
 LAB = "cyberlab.lab"
@@ -39,12 +40,14 @@ class Part:
     image: str
     network: str
     address: str
-    volume: str
-    """Where its named volume is mounted."""
+    volume: str = ""
+    """Where its named volume is mounted; empty: it keeps nothing."""
     env: dict[str, str] = field(default_factory=dict)
     certs: tuple[str, ...] = ()
     """Files of `settings.certs` it gets, read-only, in /certs."""
     certs_owner: int = 0
+    files: dict[str, str] = field(default_factory=dict)
+    """Name -> text of the files it gets, read-only, in /given. No secrets: they are readable."""
     engine: bool = False
     """It runs a Docker engine inside."""
     memory_mb: int = 0
@@ -92,7 +95,7 @@ def pi(settings: Settings, number: int) -> Part:
         "devices",
         settings.address("devices", 10 + number),
         "/var/lib/docker",
-        env=_engine_env(settings),
+        env=_engine_env(settings, settings.ingest_url.removeprefix("https://")),
         certs=("ca.crt",),
         engine=True,
         memory_mb=settings.pi_memory_mb,
@@ -101,8 +104,28 @@ def pi(settings: Settings, number: int) -> Part:
     )
 
 
-def _engine_env(settings: Settings) -> dict[str, str]:
-    return {"LAB_DNS": " ".join(resolvers()), "LAB_REGISTRY": settings.registry}
+def proxy(settings: Settings, configuration: str) -> Part:
+    """The one door out of users' code, on a network of its own."""
+    return Part(
+        "proxy",
+        "proxy",
+        "gate",
+        settings.proxy_address,
+        files={"squid.conf": configuration},
+        memory_mb=512,
+        cpus=1,
+    )
+
+
+def _engine_env(settings: Settings, *more: str) -> dict[str, str]:
+    """`more`: what containers inside may reach beside the proxy, as ``address:port``."""
+    allowed = [f"{d.network}:{d.port}" for d in egress.parse(settings.egress, ()).direct]
+    return {
+        # names are the proxy's business: nobody answers there, so that a lookup fails at once
+        "LAB_DNS": settings.gateway("devices"),
+        "LAB_REGISTRY": settings.registry,
+        "LAB_ALLOW": " ".join([f"{settings.proxy_address}:{egress.WORKSHOP_PORT}", *more, *allowed]),
+    }
 
 
 # ---------------------------------------------------------------- making and finding
@@ -134,8 +157,10 @@ def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
     if found is not None:
         found.remove(force=True)
     _copy_certs(settings, part)
+    _write_files(settings, part)
     name = container_name(settings, part.name)
-    engine.volumes.create(name, labels={LAB: settings.name})
+    if part.volume:
+        engine.volumes.create(name, labels={LAB: settings.name})
     network = network_name(settings, part.network)
     # Any: docker-py's stubs want a class here, docker-py itself a plain dict
     networks: Any = {network: engine.api.create_endpoint_config(ipv4_address=part.address)}
@@ -154,8 +179,7 @@ def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
 
 def _host_config(settings: Settings, engine: docker.DockerClient, part: Part) -> dict[str, Any]:
     config: dict[str, Any] = engine.api.create_host_config(
-        binds=[f"{container_name(settings, part.name)}:{part.volume}"]
-        + ([f"{_certs_folder(settings, part)}:/certs:ro"] if part.certs else []),
+        binds=_binds(settings, part),
         network_mode=network_name(settings, part.network),
         restart_policy={"Name": "unless-stopped"},
         log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
@@ -163,6 +187,8 @@ def _host_config(settings: Settings, engine: docker.DockerClient, part: Part) ->
         mem_limit=f"{part.memory_mb}m" if part.memory_mb else None,
         memswap_limit=f"{part.memory_mb}m" if part.memory_mb else None,
         nano_cpus=int(part.cpus * 1e9) if part.cpus else None,
+        # Docker's own choice would be a resolver on this host's loopback where there is one
+        dns=resolvers() if part.network == GATE else None,
     )
     if part.engine:
         # a stale pid file in /run keeps a killed engine from starting again
@@ -170,6 +196,24 @@ def _host_config(settings: Settings, engine: docker.DockerClient, part: Part) ->
     else:
         config |= {"CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"]}
     return config
+
+
+def _binds(settings: Settings, part: Part) -> list[str]:
+    binds = [f"{container_name(settings, part.name)}:{part.volume}"] if part.volume else []
+    binds += [f"{_certs_folder(settings, part)}:/certs:ro"] if part.certs else []
+    return binds + ([f"{_files_folder(settings, part)}:/given:ro"] if part.files else [])
+
+
+def _files_folder(settings: Settings, part: Part) -> Path:
+    return settings.state / "mounts" / f"{part.name}-given"
+
+
+def _write_files(settings: Settings, part: Part) -> None:
+    for name, text in part.files.items():
+        path = _files_folder(settings, part) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o644)
 
 
 def _certs_folder(settings: Settings, part: Part) -> Path:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import containers, engines, images, networks, processes
+from cyberlab_hub.setup import containers, engines, firewall, images, processes
 
 PROCESSES = ("hub", "ingest", "lab")
 
@@ -26,7 +26,7 @@ def down(settings: Settings, console: Console) -> None:
         console.print("no Docker engine runs")
     else:
         _stop_containers(settings, engine, console)
-        networks.remove_rules(settings)
+        firewall.remove(settings)
     if processes.stop(settings, "dockerd", seconds=60):
         console.print("stopped the Docker engine that `up` had started")
 
@@ -59,7 +59,7 @@ def clean(settings: Settings, console: Console) -> None:
         volume.remove(force=True)
     for network in engine.networks.list(filters=label):
         network.remove()
-    networks.remove_rules(settings)
+    firewall.remove(settings)
     removed = _remove_images(engine)
     processes.stop(settings, "dockerd", seconds=60)
     shutil.rmtree(settings.state, ignore_errors=True)
@@ -68,7 +68,7 @@ def clean(settings: Settings, console: Console) -> None:
 
 def _remove_images(engine: docker.DockerClient) -> int:
     """Children first: an image with children cannot go. Untagged layers of our builds go with them."""
-    names = ["user", "pi", "engine", "registry", "influxdb", "debian", "rootfs"]
+    names = ["user", "pi", "engine", "registry", "influxdb", "proxy", "debian", "rootfs"]
     removed = 0
     for name in names:
         try:

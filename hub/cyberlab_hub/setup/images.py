@@ -169,6 +169,8 @@ def build(
 ) -> None:
     """Build by the classic builder. Raises SetupError with the last lines of the log."""
     proxies = {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy", "no_proxy")}
+    if not proxies and (site := site_proxy()):
+        proxies = {"http_proxy": site, "https_proxy": site}
     log: list[str] = []
     events: Any = engine.api.build(
         fileobj=context_tar(entries),
@@ -189,7 +191,10 @@ def build(
 
 
 def machine_settings() -> dict[str, bytes]:
-    """What a container needs to reach packages as this machine does: CA bundle, proxies and mirrors."""
+    """What a container needs to reach packages as this machine does: CA bundle and mirrors.
+
+    Not the site's proxy: users' code has the lab's own, and only the lab's own images are built without it.
+    """
     if not BUNDLE.exists():
         raise SetupError("ca-missing", f"{BUNDLE} is missing; install the package ca-certificates")
     found = {"settings/etc/ssl/certs/ca-certificates.crt": BUNDLE.read_bytes()}
@@ -200,15 +205,16 @@ def machine_settings() -> dict[str, bytes]:
     npm = _output(["npm", "config", "get", "registry"])
     if npm.startswith("http"):
         found["settings/etc/npmrc"] = f"registry={npm}\n".encode()
-    proxy = _output(
-        ["apt-config", "dump", "--format=%f %v%n", "Acquire::http::Proxy", "Acquire::https::Proxy"]
-    )
-    if proxy:
-        lines = [
-            f'{key} "{value}";' for key, _, value in (x.partition(" ") for x in proxy.splitlines()) if value
-        ]
-        found["settings/etc/apt/apt.conf.d/90cyberlab"] = ("\n".join(lines) + "\n").encode()
     return found
+
+
+def site_proxy() -> str:
+    """The proxy by which this machine reaches packages (``http://host:port``); "" when it needs none."""
+    for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"):
+        if os.environ.get(name):
+            return os.environ[name]
+    said = _output(["apt-config", "dump", "--format=%v%n", "Acquire::http::Proxy", "Acquire::https::Proxy"])
+    return next((line.rstrip("/") for line in said.splitlines() if line.startswith("http")), "")
 
 
 def _output(argv: list[str]) -> str:

@@ -1,11 +1,9 @@
-"""Three bridge networks, and what of the host each may reach: deny by default, in this one place."""
+"""The lab's bridge networks. What each may reach is in `firewall`."""
 
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 import docker
 from docker.types import IPAMConfig, IPAMPool
@@ -18,17 +16,22 @@ from cyberlab_hub.setup.steps import Reused
 @dataclass(frozen=True)
 class Network:
     which: str
-    ports: tuple[int, ...]
+    ports: tuple[int, ...] = ()
     """TCP ports of the host that its containers may reach; every other one is refused."""
-    talk: bool
+    talk: bool = False
     """Whether containers on it may reach each other."""
+    door: int = 0
+    """The proxy's port for its containers; 0: they reach nothing outside."""
 
 
 NETWORKS = (
-    Network("devices", ports=(8443, 8444), talk=True),
-    Network("data", ports=(), talk=False),
-    Network("users", ports=(8081, 8082), talk=False),
+    Network("devices", ports=(8443, 8444), talk=True, door=3128),
+    Network("data"),
+    Network("users", ports=(8081, 8082), door=3129),
+    Network("gate"),
 )
+GATE = "gate"
+"""The proxy's own network: the only one from which anything is routed out."""
 
 
 def network_name(settings: Settings, which: str) -> str:
@@ -41,16 +44,14 @@ def bridge_name(settings: Settings, which: str) -> str:
 
 
 def ensure(settings: Settings, engine: docker.DockerClient) -> str:
-    """Create the networks that are missing and set the input rules.
+    """Create the networks that are missing.
 
-    Raises: Reused when all was in place. SetupError when a network of that name has another address range.
+    Raises: Reused when none was. SetupError when a network of that name has another address range.
     """
     made = [n.which for n in NETWORKS if _ensure_network(settings, engine, n)]
-    _switch_on("/proc/sys/net/bridge/bridge-nf-call-iptables")
-    changed = _ensure_rules(settings)
-    if not made and not changed:
-        raise Reused("networks and input rules in place")
-    return f"networks {', '.join(made) or 'kept'}; input rules set"
+    if not made:
+        raise Reused("networks in place")
+    return f"networks {', '.join(made)}"
 
 
 def _ensure_network(settings: Settings, engine: docker.DockerClient, network: Network) -> bool:
@@ -77,81 +78,3 @@ def _ensure_network(settings: Settings, engine: docker.DockerClient, network: Ne
         labels={"cyberlab.lab": settings.name},
     )
     return True
-
-
-def _switch_on(path: str) -> None:
-    """Without this, frames between two ports of one bridge never pass the filter and icc=false filters nothing."""
-    switch = Path(path)
-    if not switch.exists():
-        raise SetupError(
-            "br-netfilter-missing",
-            "the kernel module br_netfilter is not loaded; run `modprobe br_netfilter`",
-        )
-    if switch.read_text().strip() != "1":
-        switch.write_text("1")
-
-
-def _chain(settings: Settings) -> str:
-    return f"CYBERLAB-{hashlib.sha256(settings.name.encode()).hexdigest()[:6].upper()}"
-
-
-def _rules(settings: Settings) -> list[list[str]]:
-    rules: list[list[str]] = []
-    for network in NETWORKS:
-        bridge = ["-i", bridge_name(settings, network.which)]
-        rules.append([*bridge, "-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT"])
-        rules += [
-            [
-                *bridge,
-                "-d",
-                settings.gateway(network.which),
-                "-p",
-                "tcp",
-                "-m",
-                "tcp",
-                "--dport",
-                str(p),
-                "-j",
-                "ACCEPT",
-            ]
-            for p in network.ports
-        ]
-        rules.append([*bridge, "-j", "REJECT", "--reject-with", "icmp-port-unreachable"])
-    return rules
-
-
-def _ensure_rules(settings: Settings) -> bool:
-    chain = _chain(settings)
-    _iptables(["-N", chain], may_fail=True)
-    current = [line for line in _iptables(["-S", chain]).splitlines() if line.startswith("-A")]
-    wanted = _rules(settings)
-    jump = ["INPUT", "-j", chain]
-    if len(current) == len(wanted) and _present(*jump) and all(_present(chain, *rule) for rule in wanted):
-        return False
-    _iptables(["-F", chain])
-    for rule in wanted:
-        _iptables(["-A", chain, *rule])
-    _iptables(["-D", *jump], may_fail=True)
-    _iptables(["-I", *jump])
-    return True
-
-
-def _present(chain: str, *rule: str) -> bool:
-    return (
-        subprocess.run(["iptables", "-w", "-C", chain, *rule], capture_output=True, timeout=30).returncode
-        == 0
-    )
-
-
-def _iptables(arguments: list[str], *, may_fail: bool = False) -> str:
-    done = subprocess.run(["iptables", "-w", *arguments], capture_output=True, text=True, timeout=30)
-    if done.returncode and not may_fail:
-        raise SetupError("firewall-failed", f"iptables {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout
-
-
-def remove_rules(settings: Settings) -> None:
-    """Take the input rules away again (`down` and `clean`)."""
-    chain = _chain(settings)
-    for arguments in (["-D", "INPUT", "-j", chain], ["-F", chain], ["-X", chain]):
-        _iptables(arguments, may_fail=True)

@@ -14,7 +14,17 @@ from cyberlab_hub.errors import HubError, SetupError
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.settings import ROOT, Settings
-from cyberlab_hub.setup import certs, cluster, containers, engines, images, networks, processes
+from cyberlab_hub.setup import (
+    certs,
+    cluster,
+    containers,
+    door,
+    engines,
+    firewall,
+    images,
+    networks,
+    processes,
+)
 from cyberlab_hub.setup.bases import ensure_bases, load_debian
 from cyberlab_hub.setup.health import health_urls, healthy
 from cyberlab_hub.setup.steps import Outcome, Reused, Step, StepRunner
@@ -84,19 +94,27 @@ def plan(settings: Settings) -> list[Step]:
         ),
         Step(
             "networks",
-            "Networks and input rules",
+            "Networks",
             lambda: networks.ensure(settings, engines.system_engine()),
             ("engine-system",),
         ),
+        Step("firewall", "Firewall", lambda: firewall.ensure(settings), ("networks",)),
         image("debian", "rootfs"),
         image("engine", "image-debian"),
         image("pi", "image-engine"),
+        image("proxy", "image-debian"),
         image("registry", "image-debian"),
         image("influxdb", "image-debian"),
         image("user", "image-debian", "image-pi"),
-        container(containers.registry, "Registry", "image-registry", "networks", "secrets"),
-        container(containers.influxdb, "InfluxDB", "image-influxdb", "networks"),
-        container(containers.workshop, "Workshop engine", "image-engine", "networks", "secrets"),
+        Step(
+            "proxy",
+            "Door to the package mirrors",
+            lambda: door.ensure(settings, engines.system_engine()),
+            ("image-proxy", "firewall"),
+        ),
+        container(containers.registry, "Registry", "image-registry", "firewall", "secrets"),
+        container(containers.influxdb, "InfluxDB", "image-influxdb", "firewall"),
+        container(containers.workshop, "Workshop engine", "image-engine", "firewall", "secrets"),
         Step(
             "swarm",
             "Swarm",
@@ -124,7 +142,7 @@ def plan(settings: Settings) -> list[Step]:
             "Ingest gateway",
             ["cyberlab_hub.ingest"],
             "database",
-            "networks",
+            "firewall",
             "secrets",
             "store",
         ),
@@ -134,7 +152,7 @@ def plan(settings: Settings) -> list[Step]:
             "JupyterHub",
             ["jupyterhub", "-f", str(ROOT / "jupyterhub_config.py")],
             "lab",
-            "networks",
+            "firewall",
             "accounts",
             "image-user",
         ),
@@ -148,7 +166,7 @@ def plan(settings: Settings) -> list[Step]:
             "bases",
             "Base image python",
             lambda: ensure_bases(settings, ["python"]),
-            ("debian", "registry", "lab", "pis"),
+            ("debian", "registry", "lab", "pis", "proxy"),
         ),
     ]
 

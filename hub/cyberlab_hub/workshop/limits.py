@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
+from cyberlab_hub.egress import WORKSHOP_PORT, proxy_environment
 from cyberlab_hub.settings import Settings
 
 MB = 2**20
@@ -29,6 +31,11 @@ LOG = {"max-size": "1m", "max-file": "2"}
 EXEC_OUTPUT_BYTES = 64 * 1024
 
 
+def proxied(settings: Settings) -> Mapping[str, str]:
+    """The environment by which users' code finds the one door out; what the lab itself offers goes around it."""
+    return proxy_environment(settings.proxy_address, WORKSHOP_PORT, [settings.gateway("devices")])
+
+
 def build_params(settings: Settings, cgroup_driver: str, cpus: int) -> dict[str, str | int]:
     """The builder's limits as parameters of ``POST /build``.
 
@@ -52,6 +59,8 @@ def build_params(settings: Settings, cgroup_driver: str, cpus: int) -> dict[str,
         "shmsize": 64 * MB,
         "ulimits": json.dumps(ulimits),
         "cgroupparent": group,
+        # the builder hands these to RUN and keeps them out of the image and its history
+        "buildargs": json.dumps(dict(proxied(settings))),
         "rm": 1,
         "forcerm": 1,
     }

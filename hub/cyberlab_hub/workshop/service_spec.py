@@ -121,7 +121,8 @@ def _environment(settings: Settings, order: DeployOrder) -> list[str]:
         "CYBERLAB_CA_FILE": CA_FILE,
     }
     theirs = {name: literal(value) for name, value in order.env if name not in ours}
-    return [f"{name}={value}" for name, value in sorted({**theirs, **ours}.items())]
+    merged = {**limits.proxied(settings), **theirs, **ours}
+    return [f"{name}={value}" for name, value in sorted(merged.items())]
 
 
 def literal(value: str) -> str:

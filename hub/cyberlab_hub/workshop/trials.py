@@ -87,7 +87,7 @@ class Trials:
         return {
             "Image": reference,
             **({"Cmd": list(order.command)} if order.command else {}),
-            "Env": [f"{name}={value}" for name, value in order.env],
+            "Env": [f"{n}={v}" for n, v in {**limits.proxied(self._settings), **dict(order.env)}.items()],
             "Labels": {"cyberlab.lab": self._settings.name, "cyberlab.owner": order.owner, TRIAL: order.job},
             "HostConfig": {
                 "Init": True,

@@ -1,0 +1,48 @@
+"""The proxy's container, with the rules of this lab's settings and this machine's mirrors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from urllib.parse import urlsplit
+
+import docker
+
+from cyberlab_hub import egress
+from cyberlab_hub.errors import SetupError
+from cyberlab_hub.settings import Settings
+from cyberlab_hub.setup import containers
+from cyberlab_hub.setup.images import site_proxy
+from cyberlab_hub.setup.packages import package_places
+
+
+def ensure(settings: Settings, engine: docker.DockerClient) -> str:
+    """Make or start the proxy. Raises: Reused when it runs with these rules. SetupError: ``egress-invalid``."""
+    return containers.ensure(settings, engine, containers.proxy(settings, configuration(settings)))
+
+
+def configuration(settings: Settings) -> str:
+    """Squid's configuration for this lab.
+
+    Raises:
+        SetupError: ``egress-invalid``: a setting has an entry of no known form.
+    """
+    places = package_places(settings)
+    try:
+        workshop = egress.parse(settings.egress, places)
+        notebooks = egress.parse(settings.notebook_egress or settings.egress, places)
+    except ValueError as error:
+        raise SetupError("egress-invalid", str(error)) from error
+    own = [settings.subnet, *own_addresses()]
+    parent = urlsplit(site_proxy())
+    peer = (parent.hostname, parent.port or 3128) if parent.hostname else None
+    if peer is not None:
+        own = [address for address in own if address != peer[0]]
+    return egress.squid_conf(workshop, notebooks, own, peer)
+
+
+def own_addresses() -> list[str]:
+    """This machine's addresses, both families, without loopback and link-local ones."""
+    said = subprocess.run(["ip", "-json", "address"], capture_output=True, text=True, timeout=10, check=True)
+    found = [info for link in json.loads(said.stdout) for info in link.get("addr_info", ())]
+    return sorted(info["local"] for info in found if info.get("scope") == "global")

@@ -40,6 +40,10 @@ def relative(path: str, workdir: str) -> str:
     Raises:
         ValueError: it is not the path of a file inside the workdir; the text says why, for a student.
     """
+    if len(path) > PATH_BYTES + len(workdir) + 2:  # before everything else: it may have megabytes
+        raise ValueError(
+            f"The file name {shown(path)} is too long. Shorten it to at most {PART_BYTES} characters."
+        )
     if has_invisible(path):
         raise ValueError(f"The file name {shown(path)} holds an invisible character. Rename the file.")
     if "\\" in path:

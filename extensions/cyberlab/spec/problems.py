@@ -21,6 +21,8 @@ from cyberlab.wire import Base, Catalogue, Problem
 
 PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v7")
 DEVICES_MAX = 1000
+CHOICES_MAX = 16
+"""Hardware profiles, platforms: more than any lab has."""
 
 
 def find_problems(spec: ImageSpec, catalogue: Catalogue) -> tuple[Problem, ...]:
@@ -106,6 +108,9 @@ def scenario_problems(spec: ImageSpec, base: Base | None, catalogue: Catalogue) 
 
 
 def hardware_problems(profiles: Sequence[str], catalogue: Catalogue) -> Iterator[Problem]:
+    if len(profiles) > CHOICES_MAX:
+        yield _too_many("devices", "hardware profiles")
+        return
     for index, profile in enumerate(profiles):
         if profile not in catalogue.device_profiles:
             known = catalogue.device_profiles
@@ -122,6 +127,9 @@ def hardware_problems(profiles: Sequence[str], catalogue: Catalogue) -> Iterator
 
 
 def platform_problems(platforms: Sequence[str], base: Base | None) -> Iterator[Problem]:
+    if len(platforms) > CHOICES_MAX:
+        yield _too_many("platforms", "platforms")
+        return
     for index, platform in enumerate(platforms):
         path = f"platforms[{index}]"
         if platform not in PLATFORMS:
@@ -185,6 +193,11 @@ def _selection_problems(spec: DeploymentSpec) -> Iterator[Problem]:
 
 
 # ---------------------------------------------------------------- shared
+def _too_many(path: str, what: str) -> Problem:
+    message = f"More than {CHOICES_MAX} {what}. Keep those the program really needs."
+    return Problem(path=path, code=f"{path}-too-many", message=message)
+
+
 def _one_of(words: Iterator[str] | Sequence[str]) -> str:
     listed = list(words)
     return f"{', '.join(listed[:-1])} or {listed[-1]}" if len(listed) > 1 else "".join(listed) or "another"

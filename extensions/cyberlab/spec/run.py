@@ -6,6 +6,7 @@ environment of an image; the same rules hold for what they bring.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from cyberlab.spec import names
@@ -16,8 +17,11 @@ from cyberlab.wire import Catalogue, Problem
 
 ENV_MAX = 64
 ENV_VALUE_MAX = 4096
+ENV_TOTAL_MAX = 32_000
 ARGS_MAX = 64
 ARG_MAX = 2048
+COMMAND_BYTES = 60_000
+"""Of the whole command as one line: the engine reads no line over 65,535 bytes."""
 PORTS_MAX = 16
 
 _RESERVED_PORTS = frozenset({2375, 2376, 2377, 4789, 7946})
@@ -50,6 +54,13 @@ def command_problems(command: Sequence[str]) -> Iterator[Problem]:
             path="command",
             code="command-too-long",
             message=f"The command has more than {ARGS_MAX} words. Put them into a script.",
+        )
+        return
+    if len(json.dumps(list(command), ensure_ascii=False).encode(errors="replace")) > COMMAND_BYTES:
+        yield Problem(
+            path="command",
+            code="command-too-long",
+            message=f"The command has more than {COMMAND_BYTES:,} bytes. Put it into a script.",
         )
         return
     if command and not command[0].strip():
@@ -107,6 +118,13 @@ def env_problems(env: Mapping[str, str]) -> Iterator[Problem]:
             path="env",
             code="env-too-many",
             message=f"More than {ENV_MAX} environment variables. Put the settings into a file.",
+        )
+        return
+    if sum(len(name) + len(value) for name, value in env.items()) > ENV_TOTAL_MAX:
+        yield Problem(
+            path="env",
+            code="env-too-large",
+            message=f"The environment has more than {ENV_TOTAL_MAX:,} characters in all. Put the settings into a file.",
         )
         return
     for name, value in env.items():

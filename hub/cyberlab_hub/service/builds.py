@@ -1,10 +1,10 @@
-"""Builds: from a spec to an image. The client sends a spec; the Dockerfile is rendered here, from the checked spec."""
+"""Builds: from a spec to an image. The client sends a spec; the Dockerfile is rendered here, from the checked spec, and
+read back by several readers before the engine sees it (`proof`)."""
 
 from __future__ import annotations
 
 from cyberlab.spec import ImageSpec
 from cyberlab.spec.digest import spec_digest
-from cyberlab.spec.dockerfile import render
 from cyberlab.spec.files import context_files
 from cyberlab.wire import Base, Catalogue, Job, JobKind, Phase
 
@@ -15,6 +15,7 @@ from cyberlab_hub.service.images import Images, reference
 from cyberlab_hub.service.jobs import Jobs, Outcome
 from cyberlab_hub.service.models import ImageRow
 from cyberlab_hub.service.progress import JobProgress
+from cyberlab_hub.service.proof import proven
 from cyberlab_hub.workshop.orders import BaseState, BuildOrder, Workshop
 
 
@@ -30,9 +31,11 @@ class Builds:
 
         Raises:
             SpecRefused: with every problem. OverQuota: ``quota-builds``, ``quota-images``.
+            WorkFailed: ``dockerfile-refused``.
         """
         catalogue = self._catalogue.plain()
         policy.buildable(spec, catalogue)
+        proven(spec, catalogue)  # again in the job: the catalogue may change until then
         same = self._built_before(owner, spec, catalogue)
         if same is not None:
             text = f"Nothing has changed since {reference(same)}: it is used again"
@@ -71,7 +74,7 @@ class Builds:
             owner=owner,
             name=spec.name,
             version=version,
-            dockerfile=render(spec, catalogue),
+            dockerfile=proven(spec, catalogue),
             files=tuple(context_files(spec)),
             base_image=base.image,
             platforms=spec.platforms,

@@ -274,6 +274,8 @@ class Measurement(View):
 class RefusedLine(View):
     line: int
     reason: str
+    code: str = ""
+    """``identity-claimed``: the line says that somebody else measured it."""
 
 
 class Written(View):
@@ -290,13 +292,21 @@ class Share(View):
 
 
 class AuditEntry(View):
+    """Who did what to which object, from where, allowed or refused and why."""
+
+    id: int = 0
+    """Rises with each row: `after` it begins the next page."""
     at: datetime
     actor: str
+    """A user; ``operator`` at the server's command line, ``lab`` by itself; empty without a valid token."""
     action: str
     object: str
     allowed: bool
     reason: str = ""
+    """Of a refusal: its code. ``not-yours`` where the user was told that there is no such thing."""
     address: str = ""
+    times: int = 1
+    """How often, where a flood became one row."""
 
 
 class PartHealth(View):

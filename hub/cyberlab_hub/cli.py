@@ -53,6 +53,24 @@ def _session(*, root: bool = True) -> Iterator[tuple[Settings, Console]]:
         sys.exit(1)
 
 
+@contextmanager
+def _noted(settings: Settings, action: str, about: str) -> Iterator[None]:
+    """The command inside reaches the audit as the operator's, refused or done."""
+    from cyberlab_hub.audit_notes import note_command
+
+    reason = "interrupted"
+    try:
+        yield
+        reason = ""
+    except HubError as error:
+        reason = error.code
+        raise
+    finally:
+        said = note_command(settings, action, about, reason)
+        if said:
+            Console(stderr=True, highlight=False).print(f"[yellow]note[/] {said}")
+
+
 @app.command()
 def up() -> None:
     """Start the lab, reusing what is there. PIS=20 in the environment: with twenty simulated Pis."""
@@ -139,8 +157,29 @@ def token(
     """Print a narrow API token of a user for scripts: it may use the lab service and nothing else."""
     from cyberlab_hub.accounts import api_token
 
-    with _session() as (settings, _):
+    with _session() as (settings, _), _noted(settings, "make_token", user):
         print(api_token(settings, user, expires_in=timedelta(hours=hours)))
+
+
+@app.command()
+def audit(
+    user: Annotated[str | None, typer.Option("--user", help="What this user did (or `operator`).")] = None,
+    action: Annotated[str | None, typer.Option("--action", help="Such as start_build or sign_in.")] = None,
+    about: Annotated[str | None, typer.Option("--object", help="Any part of the object's name.")] = None,
+    refused: Annotated[bool, typer.Option("--refused", help="Only what was refused.")] = False,
+    since: Annotated[str | None, typer.Option("--since", help="2h, 7d, or 2026-03-01T12:00.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the last rows.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with each new row.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Who did what to which object, from where, allowed or refused and why."""
+    from cyberlab_hub import audit_cli
+    from cyberlab_hub.service.audit import Wanted
+
+    with _session() as (settings, console):
+        begin = audit_cli.moment(since) if since else None
+        wanted = Wanted(user, action, about, allowed=False if refused else None, since=begin)
+        audit_cli.show(settings, console, wanted, limit=limit, follow=follow, as_json=as_json)
 
 
 # ---------------------------------------------------------------- accounts
@@ -163,7 +202,10 @@ def user_add(name: str, admin: Annotated[bool, typer.Option("--admin")] = False)
 
     from cyberlab_hub.accounts import create_account
 
-    with _session() as (settings, _):
+    with (
+        _session() as (settings, _),
+        _noted(settings, "add_account", f"{name} (administrator)" if admin else name),
+    ):
         password = secrets.token_urlsafe(9)
         create_account(settings, name, password, admin=admin)
         print(password)
@@ -174,7 +216,7 @@ def user_approve(name: str) -> None:
     """Let somebody who signed up sign in."""
     from cyberlab_hub.accounts import approve
 
-    with _session() as (settings, _):
+    with _session() as (settings, _), _noted(settings, "approve_account", name):
         approve(settings, name)
 
 
@@ -186,7 +228,7 @@ def user_password(name: str) -> None:
     from cyberlab_hub.accounts import set_password
     from cyberlab_hub.setup.certs import write_private
 
-    with _session() as (settings, _):
+    with _session() as (settings, _), _noted(settings, "set_password", name):
         password = secrets.token_urlsafe(9)
         set_password(settings, name, password)
         if name == "student":

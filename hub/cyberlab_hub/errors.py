@@ -25,6 +25,9 @@ from cyberlab.wire import ErrorInfo, Problem
 class HubError(Exception):
     """`message` is shown to the user as it is: what happened, where, and what to do next."""
 
+    noted = ""
+    """What the audit says instead of `code`, where the user must not learn it (``not-yours``)."""
+
     def __init__(self, code: str, message: str, problems: tuple[Problem, ...] = ()) -> None:
         super().__init__(message)
         self.code = code

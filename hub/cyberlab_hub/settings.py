@@ -55,6 +55,8 @@ class Settings:
     build_memory_mb: int = 1024
     build_slots: int = 2
     """Builds at once in all."""
+    audit_days: int = 365
+    """Older rows of the audit are removed; 0: none ever."""
 
     # ------------------------------------------------------------ networks
     def network(self, which: str) -> IPv4Network:

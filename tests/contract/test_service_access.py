@@ -176,7 +176,7 @@ def test_the_audit_keeps_changes_and_refusals(service: ServiceLab) -> None:
     kept = [(e["actor"], e["action"], e["object"], e["allowed"], e["reason"]) for e in audit(service)]
     assert kept == [
         ("anna", "start_build", "anna/greenhouse", True, ""),
-        ("anna", "start_build", "anna/BAD", False, "spec-refused"),
+        ("anna", "start_build", "anna/BAD", False, "spec-refused name-invalid"),
         ("ben", "list_audit", "", False, "scope-missing"),
         ("", "list_images", "", False, "token-missing"),
     ]

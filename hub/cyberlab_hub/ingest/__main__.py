@@ -10,6 +10,8 @@ from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.app import create_app
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.ingest.tokens import Tokens
+from cyberlab_hub.service.audit import Audit
+from cyberlab_hub.service.audit_post import AuditPost
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.settings import Settings, load
 
@@ -23,8 +25,9 @@ def serve(settings: Settings, port: int = PORT, host: str = "") -> None:
         PartDown: the lab's database cannot be opened. FileNotFoundError: a secret is missing.
     """
     database = Database.open(settings.db_url, upgrade=False)
+    post = AuditPost(lambda: Audit(database))
     try:
-        app = create_app(open_store(settings), Tokens(database))
+        app = create_app(open_store(settings), Tokens(database), post.put)
         uvicorn.run(
             app,
             host=host or settings.gateway("devices"),
@@ -34,11 +37,13 @@ def serve(settings: Settings, port: int = PORT, host: str = "") -> None:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # devices come by themselves: nobody else says what their address is
             timeout_keep_alive=75,
             timeout_graceful_shutdown=5,
             limit_concurrency=2000,
         )
     finally:
+        post.close()
         database.close()
 
 

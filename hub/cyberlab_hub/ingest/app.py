@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
 from cyberlab_hub.ingest.intake import take
+from cyberlab_hub.ingest.refusals import BUSY, Note, Refusals, logged
 from cyberlab_hub.ingest.store import FLEET, Store
 from cyberlab_hub.ingest.tokens import Sender, Tokens
 
@@ -37,8 +38,8 @@ class TooLarge(HubError):
 _STATUS[TooLarge] = 413
 
 
-def create_app(store: Store, tokens: Tokens) -> FastAPI:
-    """The gateway's application. Closes `store` at its end."""
+def create_app(store: Store, tokens: Tokens, note: Note = logged) -> FastAPI:
+    """The gateway's application. Closes `store` at its end. `note` takes what the audit should know, at once."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -46,7 +47,7 @@ def create_app(store: Store, tokens: Tokens) -> FastAPI:
         store.close()
 
     app = FastAPI(title="cyberlab ingest", lifespan=lifespan, openapi_url=None)
-    gate = _Gate(store, tokens)
+    gate = _Gate(store, tokens, Refusals(note))
     app.add_exception_handler(HubError, _told)
     app.add_api_route("/api/v1/write", gate.write, methods=["POST"], response_model=Written)
     app.add_api_route("/health", gate.health, methods=["GET"])
@@ -54,24 +55,32 @@ def create_app(store: Store, tokens: Tokens) -> FastAPI:
 
 
 class _Gate:
-    def __init__(self, store: Store, tokens: Tokens) -> None:
+    def __init__(self, store: Store, tokens: Tokens, refusals: Refusals) -> None:
         self._store = store
+        self._refusals = refusals
         self._tokens = tokens
         self._limiter = CapacityLimiter(AT_WORK)
         self._inside = 0
 
     async def write(self, request: Request) -> Written:
         if self._inside >= IN_HOUSE:
-            raise OverQuota(
-                "gateway-busy", "The gateway is busy. Keep the readings and send them again in a moment."
-            )
+            raise OverQuota(BUSY, "The gateway is busy. Keep the readings and send them again in a moment.")
         self._inside += 1
+        device = request.headers.get("X-Cyberlab-Device", "")
+        address = request.client.host if request.client else ""
+        sender: Sender | None = None
         try:
             # who is it, before a byte of the body is taken
             sender = await run_sync(self._sender, _bearer(request), limiter=self._limiter)
-            tags = sender.tags(request.headers.get("X-Cyberlab-Device", ""))
+            tags = sender.tags(device)
             body = await _read(request)
-            return await run_sync(self._take, sender, tags, body, limiter=self._limiter)
+            written = await run_sync(self._take, sender, tags, body, limiter=self._limiter)
+        except HubError as error:
+            self._refusals.refused(error, sender, device, address)
+            raise
+        else:
+            self._refusals.claimed(written, sender, device, address)
+            return written
         finally:
             self._inside -= 1
 

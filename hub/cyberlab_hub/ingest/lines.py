@@ -38,6 +38,9 @@ UNTIMED = re.compile(_POINT + rb" *")
 SHORT_TIME = re.compile(_POINT + rb" \d{1,16}")
 
 
+IDENTITY_CLAIMED = "identity-claimed"
+
+
 @dataclass(frozen=True)
 class Stamped:
     """The good lines of a batch, stamped, and what was wrong with the others."""
@@ -112,7 +115,7 @@ def _one_by_one(body: bytes, heads: _Heads) -> Stamped:
             lines.append(_stamped(line, heads))
             numbers.append(number)
         except _Claim as claim:
-            refused.append(RefusedLine(line=number, reason=str(claim)))
+            refused.append(RefusedLine(line=number, reason=str(claim), code=IDENTITY_CLAIMED))
     return Stamped(b"\n".join(lines), tuple(numbers), tuple(refused))
 
 

@@ -51,7 +51,9 @@ def listeners(settings: Settings, parts: Parts) -> tuple[Listener, Listener]:
     """The two servers, not started yet."""
     certs = settings.certs
     signer = Signer.load((certs / "token-signer.crt").read_bytes(), (certs / "token-signer.key").read_bytes())
-    tokens = RegistryTokens(parts.auth, parts.credentials, signer, settings.secret("registry.lab"))
+    tokens = RegistryTokens(
+        parts.auth, parts.credentials, signer, settings.secret("registry.lab"), parts.audit
+    )
     common: dict[str, Any] = {
         "log_config": None,
         "access_log": False,

@@ -74,8 +74,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
 
 
-def _noted(request: Request, status: int, info: ErrorInfo) -> JSONResponse:
-    request.state.refusal = info.code  # the audit reads it
+def _noted(request: Request, status: int, info: ErrorInfo, noted: str = "") -> JSONResponse:
+    # the audit reads it: codes only, never a user's own words
+    codes = dict.fromkeys(problem.code for problem in info.problems)
+    request.state.refusal = noted or " ".join([info.code, *list(codes)[:5]])
     return answer(status, info)
 
 
@@ -85,7 +87,7 @@ async def _hub_error(request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         raise error  # not meant for users: the guard logs it and answers with an incident number
-    return _noted(request, status, error.info())
+    return _noted(request, status, error.info(), error.noted)
 
 
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:

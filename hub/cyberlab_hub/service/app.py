@@ -11,7 +11,7 @@ from cyberlab.wire import API
 from fastapi import FastAPI
 
 from cyberlab_hub.service import answers
-from cyberlab_hub.service.audit import Audited
+from cyberlab_hub.service.audited import Audited
 from cyberlab_hub.service.guard import Guard
 from cyberlab_hub.service.parts import Parts
 from cyberlab_hub.service.routes import (
@@ -50,8 +50,10 @@ def create_app(parts: Parts) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = THREADS
         await to_thread.run_sync(parts.jobs.start, parts.workshop.sweep)
+        parts.audit.keep(parts.audit_days)
         yield
         await to_thread.run_sync(parts.jobs.close, STOP_SECONDS)
+        await to_thread.run_sync(parts.audit.close)
         await parts.auth.hub.close()
 
     app = FastAPI(
@@ -70,6 +72,8 @@ def create_app(parts: Parts) -> FastAPI:
         health, catalogue, specs, builds, trials, jobs, images, deployments, devices, data, shares, audit, docs,
     ):  # fmt: skip
         app.include_router(module.router, prefix=API)
-    app.add_middleware(Audited, audit=parts.audit)
-    app.add_middleware(Guard)  # added last: outermost
+    app.add_middleware(Guard)
+    app.add_middleware(
+        Audited, audit=parts.audit
+    )  # added last: outermost, so that it sees the guard's refusals too
     return app

@@ -53,6 +53,7 @@ class Guard:
             body = await self._body(scope, receive)
             if isinstance(body, ErrorInfo):
                 status = 413 if body.code == "body-too-large" else 408
+                scope.setdefault("state", {})["refusal"] = body.code  # the audit reads it
                 await answer(status, body)(scope, receive, send)
                 return
             await self._app(scope, _replayed(body, receive), watched)

@@ -44,7 +44,10 @@ class JobRows:
         with self._database.session() as session:
             row = session.get(JobRow, job)
         if row is None or row.owner != owner or (kind is not None and row.kind != kind.value):
-            raise NotFound("job-unknown", f"You have no {kind.value if kind else 'job'} {job}.")
+            unknown = NotFound("job-unknown", f"You have no {kind.value if kind else 'job'} {job}.")
+            if row is not None and row.owner != owner:
+                unknown.noted = "not-yours"
+            raise unknown
         return _view(row)
 
     def newest(self, owner: str, kind: JobKind | None, limit: int) -> list[Job]:

@@ -234,9 +234,10 @@ class PullAccount(Table):
 
 # ---------------------------------------------------------------- audit
 class AuditRow(Table):
-    """Who did what. Rows are added, never changed or removed by the service."""
+    """Who did what. Rows are added, never changed; see `service.audit` and the triggers of revision 0002."""
 
     __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_actor_id", "actor", "id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcTime, index=True)
@@ -246,6 +247,10 @@ class AuditRow(Table):
     allowed: Mapped[bool] = mapped_column(Boolean)
     reason: Mapped[str] = mapped_column(String(400))
     address: Mapped[str] = mapped_column(String(64))
+    times: Mapped[int] = mapped_column(Integer, server_default="1")
+    """How often it happened; over 1 where a flood was counted."""
+    pruned_until: Mapped[datetime | None] = mapped_column(UtcTime, index=True)
+    """Only in a row that announces a pruning: what was written before this may be removed."""
 
 
 @event.listens_for(AuditRow, "before_update")

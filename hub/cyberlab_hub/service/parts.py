@@ -39,6 +39,7 @@ class Parts:
     store: Store
     auth: Auth
     audit: Audit
+    audit_days: int
     jobs: Jobs
     catalogue: CatalogueShelf
     credentials: Credentials
@@ -73,6 +74,7 @@ def assemble(
         store=store,
         auth=Auth(hub),
         audit=Audit(database),
+        audit_days=settings.audit_days,
         jobs=jobs,
         catalogue=catalogue,
         credentials=credentials,

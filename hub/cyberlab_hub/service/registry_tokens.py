@@ -24,6 +24,7 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cyberlab.wire import AuditEntry
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -32,9 +33,11 @@ from starlette.routing import Route
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, PartDown
 from cyberlab_hub.service.answers import answer, status_of
+from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.auth import USE, Auth, require
 from cyberlab_hub.service.credentials import Credentials
 from cyberlab_hub.service.guard import Guard
+from cyberlab_hub.service.models import now
 
 SERVICE = "cyberlab-registry"
 ISSUER = "cyberlab"
@@ -143,8 +146,11 @@ def basic(header: str | None) -> tuple[str, str]:
 class RegistryTokens:
     """Answers ``/token``."""
 
-    def __init__(self, auth: Auth, credentials: Credentials, signer: Signer, lab_password: str) -> None:
+    def __init__(
+        self, auth: Auth, credentials: Credentials, signer: Signer, lab_password: str, audit: Audit
+    ) -> None:
         self._auth = auth
+        self._audit = audit
         self._credentials = credentials
         self._signer = signer
         self._lab_password = lab_password
@@ -171,18 +177,22 @@ class RegistryTokens:
 
     async def answer(self, request: Request) -> Response:
         query = request.query_params
+        account = ""
         try:
             account, password = basic(request.headers.get("authorization"))
             rule = await self.rule(account, password)
             if query.get("service") != SERVICE:
                 raise NotAllowed("service-unknown", f"This makes tokens for the service {SERVICE} only.")
         except (NotSignedIn, NotAllowed, PartDown) as error:
+            await self._refused(request, account, error)
             refusal = answer(status_of(error), error.info())
             if isinstance(error, NotSignedIn):
                 refusal.headers["WWW-Authenticate"] = f'Basic realm="{ISSUER}"'
             return refusal
         at = time.time()
-        access = granted(rule, asked(query.getlist("scope")))
+        wanted = asked(query.getlist("scope"))
+        access = granted(rule, wanted)
+        await self._note_access(request, account, wanted, access)
         token = sign(self._signer, account, access, at, secrets.token_hex(8))
         issued = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
         body: dict[str, Any] = {
@@ -192,6 +202,44 @@ class RegistryTokens:
             "issued_at": issued,
         }
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+    # ------------------------------------------------------------ the audit
+    async def _refused(self, request: Request, claimed: str, error: HubError) -> None:
+        """Nobody is signed in yet: the account is only what was claimed."""
+        if not isinstance(error, PartDown):
+            await self._note(request, "", "registry_sign_in", claimed[:255], error.code)
+
+    async def _note_access(
+        self, request: Request, account: str, wanted: list[Access], access: list[Access]
+    ) -> None:
+        """What is pushed or deleted, and what was asked for in vain. The lab's own work is noted as builds."""
+        if account == LAB_ACCOUNT:
+            return
+        given = {(one.type, one.name): set(one.actions) for one in access}
+        for one in wanted:
+            got = given.get((one.type, one.name), set())
+            if missing := [action for action in one.actions if action not in got]:
+                await self._note(request, account, "registry_access", _named(one, missing), "not-yours")
+            if changing := [action for action in one.actions if action in got and action != "pull"]:
+                await self._note(request, account, "registry_access", _named(one, changing))
+
+    async def _note(self, request: Request, actor: str, action: str, what: str, reason: str = "") -> None:
+        address = request.client.host if request.client else ""
+        entry = AuditEntry(
+            at=now(),
+            actor=actor,
+            action=action,
+            object=what,
+            allowed=not reason,
+            reason=reason,
+            address=address,
+        )
+        await run_in_threadpool(self._audit.record, entry)
+
+
+def _named(access: Access, actions: list[str]) -> str:
+    kind = "" if access.type == "repository" else f"{access.type}:"
+    return f"{kind}{access.name[:300]} ({', '.join(actions)})"
 
 
 def create_token_app(tokens: RegistryTokens) -> Guard:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cyberlab.wire import AuditEntry
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.ingest import app as app_module
 from cyberlab_hub.ingest.app import BODY_BYTES, BODY_LINES, create_app
@@ -176,3 +177,27 @@ def test_too_many_at_once_are_sent_away(
 
     codes = asyncio.run(crowd())
     assert sorted(codes) == [200] * 3 + [429] * 5
+
+
+def test_the_audit_hears_who_was_refused_and_who_claimed_to_be_another(
+    store: FakeStore, tokens: Tokens
+) -> None:
+    noted: list[AuditEntry] = []
+    app = create_app(store, tokens, noted.append)
+
+    async def go(token: str, device: str, body: bytes) -> int:
+        headers = {"Authorization": f"Bearer {token}", "X-Cyberlab-Device": device}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+            return (await client.post("/api/v1/write", content=body, headers=headers)).status_code
+
+    good, foreign = b"t value=1 %d" % T, b"t,device=pi02 value=1 %d" % T
+    sent = [("one", "pi01", good), ("stolen", "pi01", good), ("one", "pi02", good)]
+    sent.append(("one", "pi01", b"\n".join([good, foreign, foreign, b"nonsense"])))
+    assert [asyncio.run(go(*one)) for one in sent] == [200, 401, 403, 200]
+    assert [(e.actor, e.object, e.reason, e.times, e.allowed) for e in noted] == [
+        ("", "", "token-refused", 1, False),
+        ("anna", "green on pi02", "device-not-yours", 1, False),
+        ("anna", "green on pi01", "identity-claimed", 2, False),
+    ]
+    assert {e.address for e in noted} == {"127.0.0.1"}
+    assert "stolen" not in str(noted)

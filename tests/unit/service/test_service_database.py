@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from cyberlab.wire import AuditEntry
 from cyberlab_hub.errors import PartDown
-from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.database import Database
-from cyberlab_hub.service.models import AuditRow, ShareRow, Table
+from cyberlab_hub.service.models import ShareRow, Table
 from sqlalchemy import select
 from sqlalchemy.engine import make_url
 from sqlalchemy.schema import CreateTable
@@ -84,33 +82,3 @@ def test_the_tables_can_be_written_for_other_servers(url: str) -> None:
     if url.startswith("mysql"):
         assert "DATETIME(6)" in text
         assert "LONGTEXT" in text
-
-
-def test_the_audit_is_never_changed_or_shortened(tmp_path: Path) -> None:
-    database = opened(tmp_path)
-    Audit(database).record(
-        AuditEntry(at=datetime.now(UTC), actor="a" * 999, action="x", object="y" * 999, allowed=True)
-    )
-    with pytest.raises(RuntimeError), database.session() as session:
-        session.scalars(select(AuditRow)).one().actor = "nobody"
-    with pytest.raises(RuntimeError), database.session() as session:
-        session.delete(session.scalars(select(AuditRow)).one())
-    with database.session() as session:
-        assert session.scalars(select(AuditRow)).one().actor == "a" * 255
-    database.close()
-
-
-def test_strangers_cannot_fill_the_audit(tmp_path: Path) -> None:
-    database = opened(tmp_path)
-    clock = [0.0]
-    audit = Audit(database, clock=lambda: clock[0])
-    entry = AuditEntry(
-        at=datetime.now(UTC), actor="", action="list_images", object="", allowed=False, address="10.0.0.9"
-    )
-    for _ in range(50):
-        audit.record(entry)
-    clock[0] = 11
-    audit.record(entry)
-    audit.record(entry.model_copy(update={"address": "10.0.0.8"}))
-    assert len(audit.newest(100)) == 3
-    database.close()

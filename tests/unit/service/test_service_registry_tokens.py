@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cyberlab_hub.errors import NotSignedIn
+from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.auth import Auth
 from cyberlab_hub.service.credentials import Credentials
 from cyberlab_hub.service.database import Database
@@ -152,7 +153,8 @@ def endpoint(tmp_path: Path, signer: Signer) -> Iterator[tuple[Any, Credentials,
     hub = FakeHub()
     credentials = Credentials(database)
     auth = Auth(Hub("http://hub.test/hub/api", lambda: "", transport=hub))
-    yield create_token_app(RegistryTokens(auth, credentials, signer, "lab-password")), credentials, hub
+    tokens = RegistryTokens(auth, credentials, signer, "lab-password", Audit(database))
+    yield create_token_app(tokens), credentials, hub
     database.close()
 
 
@@ -229,3 +231,22 @@ def test_other_services_and_methods(endpoint: Any) -> None:
     app, _, _ = endpoint
     assert ask(app, ("_lab", "lab-password"), service="other").status_code == 403
     assert ask(app, ("_lab", "lab-password"), method="POST").status_code == 404
+
+
+def test_what_is_refused_or_pushed_is_in_the_audit(endpoint: Any, tmp_path: Path) -> None:
+    app, credentials, _ = endpoint
+    made = credentials.issue("d123", "anna", "bed", ["pi01"], "anna/blink")
+    ask(app, ("anna", "anna-token"), scope=["repository:anna/blink:pull,push", "repository:ben/blink:pull"])
+    ask(app, ("anna", "anna-token"), scope="registry:catalog:*")
+    ask(app, ("anna", "wrong-secret"))
+    ask(app, (made.pull_user, made.pull_password), scope="repository:anna/blink:pull")
+    ask(app, ("_lab", "lab-password"), scope="repository:anna/blink:pull,push")
+    database = Database.open(f"sqlite:///{tmp_path}/lab.sqlite")
+    kept = [(e.actor, e.action, e.object, e.reason) for e in Audit(database).following(0, 100)]
+    database.close()
+    assert kept == [
+        ("anna", "registry_access", "anna/blink (push)", ""),
+        ("anna", "registry_access", "ben/blink (pull)", "not-yours"),
+        ("anna", "registry_access", "registry:catalog (*)", "not-yours"),
+        ("", "registry_sign_in", "anna", "token-refused"),
+    ]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from anyio import to_thread
 from cyberlab.wire import Measurement, Written
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import StreamingResponse
 
 from cyberlab_hub.ingest.intake import take
@@ -38,10 +38,12 @@ Of = Annotated[
 async def query(
     lab: Lab,
     caller: User,
+    request: Request,
     q: Annotated[str, Query(min_length=1, max_length=20_000, description="InfluxQL")],
     db: Of = "mine",
 ) -> StreamingResponse:
     """Run a query with your rights and stream the answer as it comes."""
+    request.state.object = db
 
     def begin() -> tuple[Iterator[bytes], bytes | None]:
         database = lab.shares.database_for(caller.name, db)
@@ -56,8 +58,9 @@ async def query(
 
 
 @router.get("/measurements")
-def list_measurements(lab: Lab, caller: User, db: Of = "mine") -> list[Measurement]:
+def list_measurements(lab: Lab, caller: User, request: Request, db: Of = "mine") -> list[Measurement]:
     """What there is to read, with fields and tags."""
+    request.state.object = db
     database = lab.shares.database_for(caller.name, db)
     lab.store.ensure_owner(caller.name)
     return list(lab.store.measurements(caller.name, database))

@@ -66,9 +66,9 @@ class Person:
 
 
 @contextmanager
-def person(settings: Settings, sign_in: bool = True) -> Iterator[Person]:
+def person(settings: Settings, sign_in: bool = True, word: str = "t") -> Iterator[Person]:
     """A new, approved account, signed in. Account, server and home volume are removed at the end."""
-    name = f"t{secrets.token_hex(5)}"
+    name = f"{word}{secrets.token_hex(5)}"
     password = secrets.token_urlsafe(12)
     accounts.create_account(settings, name, password)
     try:

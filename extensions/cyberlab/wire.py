@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from cyberlab.spec.image import ImageSpec
+from cyberlab.spec.image import FileEntry, ImageSpec
 
 API = "/services/lab/api/v1"
 """Where the API lives under the hub's public URL."""
@@ -111,6 +111,38 @@ class Catalogue(View):
 
     def scenario(self, name: str) -> Scenario | None:
         return next((s for s in self.scenarios if s.name == name), None)
+
+
+# ---------------------------------------------------------------- uploads and advice
+class Unpacked(View):
+    """The files of an archive."""
+
+    files: tuple[FileEntry, ...]
+    """Sorted by path."""
+    skipped: int
+    """How many files nobody means to send were left out, such as those of ``.git`` and ``__pycache__``."""
+
+
+class Advice(View):
+    """Something in a Dockerfile that works and could be better."""
+
+    line: int
+    """Of the Dockerfile, from 1."""
+    field: Literal["custom", "pip", "npm"]
+    """Where in the form it can be changed."""
+    level: Literal["error", "warning", "info", "style"]
+    code: str
+    """hadolint's or ShellCheck's, such as ``DL3059`` or ``SC2086``."""
+    message: str
+    """One plain sentence or two."""
+
+
+class SpecAdvice(View):
+    """The answer of ``POST /specs/advice``."""
+
+    available: bool
+    """False: this lab has no hadolint, so nothing is said."""
+    advice: tuple[Advice, ...] = ()
 
 
 # ---------------------------------------------------------------- jobs

@@ -15,7 +15,6 @@ and pydantic makes numbers of the ports. Each value's line is kept, so that a pr
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ import yaml
 from pydantic import ValidationError
 
 from cyberlab.errors import LabError, SpecRefused, field_path, refused
+from cyberlab.spec.files import file_entry
 from cyberlab.spec.image import ImageSpec
 from cyberlab.wire import Problem, SpecLimits
 
@@ -181,13 +181,7 @@ class SpecFile:
             raise self._refused(
                 index, "file-unreadable", f"{source} cannot be read: {error.strerror}."
             ) from error
-        try:
-            text = data.decode("utf-8")
-        except UnicodeDecodeError:
-            text = "\0"
-        if "\0" in text:
-            return {"path": target, "data": base64.b64encode(data).decode("ascii")}
-        return {"path": target, "text": text}
+        return file_entry(target, data).model_dump(exclude_none=True)
 
     def _refused(self, index: int, code: str, message: str) -> SpecRefused:
         self._origin = list(range(index + 1))  # the entry itself is meant

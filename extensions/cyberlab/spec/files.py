@@ -96,6 +96,17 @@ def content(entry: FileEntry) -> bytes:
     raise ValueError(f"{shown(entry.path)} must have either 'text' or 'data' (base64), exactly one of them.")
 
 
+def file_entry(path: str, data: bytes) -> FileEntry:
+    """A file of these bytes: as text when it is one, else as base64."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        return FileEntry(path=path, data=base64.b64encode(data).decode("ascii"))
+    return FileEntry(path=path, text=text)
+
+
 # ---------------------------------------------------------------- problems
 def file_problems(files: Sequence[FileEntry], workdir: str, limits: SpecLimits) -> Iterator[Problem]:
     """Everything wrong with the files, one file at a time, then all together."""

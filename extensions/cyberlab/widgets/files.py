@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
+from cyberlab.spec.files import file_entry
 from cyberlab.spec.image import FileEntry
 from cyberlab.wire import Scenario
 
@@ -28,10 +29,7 @@ class Held:
 
     @property
     def entry(self) -> FileEntry:
-        text = self.text
-        if text is not None:
-            return FileEntry(path=self.path, text=text)
-        return FileEntry(path=self.path, data=base64.b64encode(self.content).decode("ascii"))
+        return file_entry(self.path, self.content)
 
 
 class FileShelf:

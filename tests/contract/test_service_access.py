@@ -6,7 +6,7 @@ import httpx
 import pytest
 from cyberlab.wire import API
 from cyberlab_hub.errors import PartDown
-from cyberlab_hub.service.guard import BODY_BYTES
+from cyberlab_hub.service.bodies import BODY_BYTES
 from fakes import FakeHub
 from service_lab import ServiceLab, body, spec
 

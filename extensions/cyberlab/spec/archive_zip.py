@@ -190,7 +190,7 @@ def _local(whole: bytes, entry: _Entry, directory: int) -> int:
     numbers = ((checksum, entry.checksum), (packed, entry.packed), (size, entry.size))
     if any(said != true and said not in open_ for said, true in numbers):
         raise ambiguous("an entry and the directory give different sizes")
-    return at + name + extra
+    return at + int(name) + int(extra)
 
 
 def _content(whole: bytes, entry: _Entry, start: int, gathering: Gathering) -> None:

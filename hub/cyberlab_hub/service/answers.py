@@ -36,12 +36,17 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
         401: "No token, or one the hub does not know",
         403: "The token does not carry the right",
         404: "There is none, or it is not yours",
+        408: "The request took too long to arrive",
+        413: "The request is too long",
         422: "The request is refused; every problem with the path of its field",
         429: "A quota is used up",
         503: "A part of the lab does not answer",
     }.items()
 }
 """What every call may answer; for the API's description."""
+
+PROBLEMS = 200
+"""At most so many are told."""
 
 SAID = {
     "missing": "This field is needed.",
@@ -99,7 +104,7 @@ async def _invalid_request(request: Request, error: Exception) -> JSONResponse:
             code=found["type"].replace("_", "-"),
             message=SAID.get(found["type"], found["msg"]),
         )
-        for found in error.errors()
+        for found in error.errors()[:PROBLEMS]
     )
     message = "The request does not have the right form: " + "; ".join(
         f"{problem.path or 'body'}: {problem.message}" for problem in problems[:3]

@@ -22,6 +22,7 @@ from cyberlab_hub.service.routes import (
     deployments,
     devices,
     docs,
+    files,
     health,
     images,
     jobs,
@@ -69,7 +70,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     answers.install(app)
     for module in (
-        health, catalogue, specs, builds, trials, jobs, images, deployments, devices, data, shares, audit, docs,
+        health, catalogue, specs, files, builds, trials, jobs, images, deployments, devices, data, shares, audit, docs,
     ):  # fmt: skip
         app.include_router(module.router, prefix=API)
     app.add_middleware(Guard)

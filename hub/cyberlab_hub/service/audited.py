@@ -19,7 +19,7 @@ class Audited:
     """One row for each request that changes something and for each refusal.
 
     It reads what the request left in its state: `actor` (auth), `refusal` (answers) and, where the path does
-    not name the thing, `object` (routes).
+    not name the thing, `object` (routes); `changes_nothing` (routes) for a POST that only asks.
     """
 
     def __init__(self, app: ASGIApp, audit: Audit) -> None:
@@ -50,6 +50,8 @@ class Audited:
         if scope["method"] not in CHANGING and status not in REFUSED and not _foreign(scope, status):
             return
         state = scope.get("state", {})
+        if status < 400 and state.get("changes_nothing"):
+            return  # a question too long for a GET
         name = getattr(scope.get("route"), "name", "")
         entry = AuditEntry(
             at=now(),

@@ -25,6 +25,7 @@ from cyberlab_hub.service.shares import Shares
 from cyberlab_hub.service.specs import Specs
 from cyberlab_hub.service.streams import OpenStreams
 from cyberlab_hub.service.trials import Trials
+from cyberlab_hub.service.uploads import Uploads
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop.orders import Workshop
 
@@ -48,6 +49,7 @@ class Parts:
     trials: Trials
     deployments: Deployments
     specs: Specs
+    uploads: Uploads
     shares: Shares
     health: Health
     streams: OpenStreams
@@ -83,6 +85,7 @@ def assemble(
         trials=Trials(jobs, images, workshop),
         deployments=Deployments(database, jobs, images, catalogue, credentials, workshop, store),
         specs=Specs(database),
+        uploads=Uploads(),
         shares=Shares(database, store),
         health=Health(settings, database, workshop, store, hub),
         streams=OpenStreams(),

@@ -87,6 +87,8 @@ class FakeWorkshop:
             for name in ("python", "python-science", "python-vision", "node")
         }
         self.images: dict[str, set[str]] = {}
+        self.by_hand: dict[str, int] = {}
+        """Bytes that owners have pushed themselves."""
         self.orders: list[BuildOrder | TrialOrder | DeployOrder] = []
         self.deployed: dict[tuple[str, str], DeployOrder] = {}
         self.trials: dict[str, TrialOrder] = {}
@@ -136,6 +138,16 @@ class FakeWorkshop:
     def delete_image(self, repository: str, digest: str) -> None:
         self._up()
         self.images.get(repository, set()).discard(digest)
+
+    def stored_bytes(self, owner: str) -> int:
+        self._up()
+        held = {
+            digest
+            for name, all_of in self.images.items()
+            if name.startswith(f"{owner}/")
+            for digest in all_of
+        }
+        return 151_000_000 * len(held) + self.by_hand.get(owner, 0)
 
     # ------------------------------------------------------------ trials
     def run_trial(self, order: TrialOrder, progress: Progress) -> TrialEnd:
@@ -316,7 +328,7 @@ class FakeHub(httpx.AsyncBaseTransport):
 
     @staticmethod
     def user(name: str, *scopes: str, kind: str = "user") -> dict[str, object]:
-        return {"kind": kind, "name": name, "scopes": list(scopes)}
+        return {"kind": kind, "name": name, "scopes": list(scopes), "groups": []}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.calls += 1

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-    from cyberlab.wire import ErrorInfo, Job, Problem
+    from cyberlab.wire import ErrorInfo, Job, Problem, QuotaUse
 
 
 class LabError(Exception):
@@ -79,7 +79,10 @@ class SpecRefused(LabError): ...
 class QueryRefused(LabError): ...
 
 
-class OverQuota(LabError): ...
+class OverQuota(LabError):
+    """`quota` has the numbers behind the sentence, where the lab gave them."""
+
+    quota: QuotaUse | None = None
 
 
 class PartDown(LabError):
@@ -122,7 +125,10 @@ _BY_CODE: dict[str, type[LabError]] = {"name-taken": NameTaken, "query-refused":
 def from_answer(status: int, info: ErrorInfo) -> LabError:
     """The error for an answer of the lab: its code decides, then its HTTP status."""
     kind = _BY_CODE.get(info.code) or _BY_STATUS.get(status, LabError)
-    return kind(info.code, info.message, info.problems)
+    error = kind(info.code, info.message, info.problems)
+    if isinstance(error, OverQuota):
+        error.quota = info.quota
+    return error
 
 
 _SAID = {

@@ -43,6 +43,7 @@ from cyberlab.wire import (
     Me,
     PartHealth,
     Problem,
+    QuotaUse,
     SavedSpec,
     TrialRequest,
 )
@@ -245,6 +246,10 @@ class Lab(Data):
     def job(self, id: str) -> JobHandle:  # noqa: A002 - the word everybody uses
         """Take up a job again, wherever it was started."""
         return JobHandle(self._transport, self._transport.get(path_of("jobs", id), Job))
+
+    def quotas(self) -> Table[QuotaUse]:
+        """How much of everything you may have, how much you have, and why it is so much."""
+        return self._table(QuotaUse, "/quotas/mine")
 
     def images(self) -> Table[Image]:
         return self._table(Image, "/images")

@@ -12,7 +12,18 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cyberlab.wire import Deployment, Device, Image, Job, LogLine, Measurement, SavedSpec, Share, View
+from cyberlab.wire import (
+    Deployment,
+    Device,
+    Image,
+    Job,
+    LogLine,
+    Measurement,
+    QuotaUse,
+    SavedSpec,
+    Share,
+    View,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +60,14 @@ def _running(deployment: Deployment) -> str:
 def _trouble(deployment: Deployment) -> str:
     return "; ".join(f"{t.device}: {t.message or t.state}" for t in deployment.tasks if t.state != "running")
 
+
+def _amount(number: float | None, unit: str) -> str:
+    if number is None:
+        return "–"
+    return f"{number:.2f}".rstrip("0").rstrip(".") + (f" {unit}" if unit else "")
+
+
+_WHENCE = {"default": "the lab's default", "group": "group", "own": "set for you"}
 
 COLUMNS: dict[type[View], Columns] = {
     Job: {
@@ -101,6 +120,13 @@ COLUMNS: dict[type[View], Columns] = {
         "measurement": lambda m: m.measurement,
         "fields": lambda m: ", ".join(m.fields),
         "tags": lambda m: ", ".join(m.tags),
+    },
+    QuotaUse: {
+        "quota": lambda q: q.title,
+        "in use": lambda q: _amount(q.in_use, q.unit),
+        "possible": lambda q: _amount(q.value, q.unit),
+        "because": lambda q: f"{_WHENCE[q.origin]} {q.group}".rstrip(),
+        "name": lambda q: q.quota,
     },
     LogLine: {"device": lambda line: line.device, "text": lambda line: line.text},
 }
@@ -182,5 +208,6 @@ _PLURAL: dict[type[View], str] = {
     SavedSpec: "saved specs",
     Share: "shares",
     Measurement: "measurements yet",
+    QuotaUse: "quotas",
     LogLine: "lines yet",
 }

@@ -22,6 +22,48 @@ class View(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+# ---------------------------------------------------------------- quotas
+class QuotaUse(View):
+    """One quota of one owner: what is possible, what is in use, and why it is so much."""
+
+    quota: str
+    """``builds``, ``gigabytes``, ``points`` ..."""
+    title: str
+    """In plain words: “Builds at once”."""
+    value: int
+    unit: str = ""
+    """``GB`` or ``points/s``; empty for plain numbers."""
+    in_use: float | None = None
+    """None: not known here."""
+    origin: Literal["default", "group", "own"] = "default"
+    """The lab's default, a group's, or set for this very user."""
+    group: str = ""
+    """Whose it is, with `origin` ``group``."""
+
+
+class QuotaValue(View):
+    """The body of a change."""
+
+    value: int = Field(ge=0, le=1_000_000_000)
+
+
+class QuotaSetting(View):
+    """A row of the table: what a user or a group has instead of the default."""
+
+    kind: Literal["user", "group"]
+    subject: str
+    quota: str
+    value: int
+    updated: datetime
+
+
+class QuotaTable(View):
+    """The answer of ``GET /quotas``."""
+
+    defaults: tuple[QuotaUse, ...]
+    settings: tuple[QuotaSetting, ...]
+
+
 # ---------------------------------------------------------------- errors
 class Problem(View):
     """One thing wrong with one field."""
@@ -38,6 +80,8 @@ class ErrorInfo(View):
     code: str
     message: str
     problems: tuple[Problem, ...] = ()
+    quota: QuotaUse | None = Field(default=None, exclude_if=lambda quota: quota is None)
+    """With a code ``quota-NAME``: the numbers behind the sentence."""
 
 
 class ErrorBody(View):

@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cyberlab_hub import cli_quota
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.settings import Settings
@@ -32,6 +33,7 @@ device_app = typer.Typer(
 )
 app.add_typer(user_app, name="user")
 app.add_typer(device_app, name="device")
+app.add_typer(cli_quota.app, name="quota")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ httpx and InfluxDB are translated where those libraries are called (`raise ... f
 
 from __future__ import annotations
 
-from cyberlab.wire import ErrorInfo, Problem
+from cyberlab.wire import ErrorInfo, Problem, QuotaUse
 
 
 class HubError(Exception):
@@ -57,7 +57,19 @@ class QueryRefused(HubError):
     """`code` is ``query-refused``. The query is the user's own text, so this is theirs to correct."""
 
 
-class OverQuota(HubError): ...
+class OverQuota(HubError):
+    """`code` is ``quota-NAME``; `quota` has the numbers. (``gateway-busy`` has none.)"""
+
+    def __init__(
+        self, code: str, message: str, quota: QuotaUse | None = None, *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(code, message)
+        self.quota = quota
+        self.retry_after = retry_after
+        """Seconds after which the same request may pass; None when something must be given up first."""
+
+    def info(self) -> ErrorInfo:
+        return ErrorInfo(code=self.code, message=self.message, quota=self.quota)
 
 
 class PartDown(HubError):

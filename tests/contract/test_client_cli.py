@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from client_app import LabHere, fake_lab
 from cyberlab.cli import app
@@ -206,6 +207,22 @@ def test_publish_share_and_measure(here: LabHere) -> None:
     assert call("share", "nobody-there").exit_code == 3
 
 
+def test_quotas_and_a_refusal_with_its_numbers(place: Path, here: LabHere) -> None:
+    rows = {row["quota"]: row for row in answer("quota")}
+    assert (rows["images"]["value"], rows["images"]["origin"]) == (50, "default")
+    shown = call("quota").stdout
+    assert "Builds at once" in shown
+    assert "the lab's default" in shown
+    url, headers = f"{here.url}/quotas/user/{here.user}/builds", {"Authorization": "Bearer root-token"}
+    httpx.put(url, json={"value": 0}, headers=headers, trust_env=False).raise_for_status()
+    try:
+        refused = answer("build", spec_file(place, "too-many"), code=3)["error"]
+    finally:
+        httpx.delete(url, headers=headers, trust_env=False).raise_for_status()
+    assert refused["code"] == "quota-builds"
+    assert (refused["quota"]["value"], refused["quota"]["in_use"]) == (0, 0)
+
+
 def test_a_query_that_the_database_refuses() -> None:
     refused = answer("query", "DROP DATABASE x", code=3)
     assert refused["error"]["code"] == "query-refused"
@@ -240,8 +257,8 @@ def test_a_saved_spec_goes_by_its_name(place: Path) -> None:
 
 
 # ---------------------------------------------------------------- help
-COMMANDS = ["", "init", "render", "build", "images", "run", "exec", "devices", "deploy", "ps", "logs", "cancel",
-            "rm image", "rm deployment", "rm spec", "read", "query", "publish", "share",
+COMMANDS = ["", "init", "render", "build", "images", "quota", "run", "exec", "devices", "deploy", "ps", "logs",
+            "cancel", "rm image", "rm deployment", "rm spec", "read", "query", "publish", "share",
             "download readings", "download spec"]  # fmt: skip
 
 

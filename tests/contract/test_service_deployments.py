@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from cyberlab_hub.errors import PartDown, WorkFailed
+from cyberlab_hub.service import policy
 from cyberlab_hub.service.credentials import hashed
 from cyberlab_hub.service.models import IngestToken, PullAccount
 from cyberlab_hub.workshop.orders import DeployOrder, Progress
@@ -270,7 +271,7 @@ def test_a_reader_that_leaves_frees_the_stream(service: ServiceLab) -> None:
 
 def test_too_many_open_logs(service: ServiceLab) -> None:
     deployed(service)
-    held = [service.parts.streams.one_more("anna") for _ in range(20)]
+    held = [service.parts.streams.one_more("anna", policy.default("streams")) for _ in range(20)]
     for one in held:
         one.__enter__()
     answer = service.anna.get("/deployments/bed/logs")

@@ -115,14 +115,17 @@ def test_a_job_that_has_ended_stays_as_it_is(service: ServiceLab) -> None:
 def test_the_queue_tells_the_place_and_a_waiting_job_can_be_cancelled(tmp_path: Path) -> None:
     with service_lab(tmp_path, build_slots=1) as service:
         held = Held(service)
-        first, second = start(service.anna, "one"), start(service.anna, "two")
-        third = start(service.ben, "three")
+        first = start(service.anna, "one")
         until(lambda: held.inside)
+        second = start(service.anna, "two")
+        third = start(service.ben, "three")  # ben's first goes before anna's second
         assert service.anna.delete(f"/builds/{second}").json()["phase"] == "cancelled"
         held.go.set()
         assert service.ended(service.ben, third)["phase"] == "done"
         told = [e.data["text"] for e in heard(service.ben, third) if e.data.get("phase") == "queued"]
-        assert told == ["Place 2 in the queue", "Place 1 in the queue"]
+        assert told == ["Place 1 in the queue"]
+        told = [e.data["text"] for e in heard(service.anna, second) if e.data.get("phase") == "queued"]
+        assert told == ["Place 1 in the queue", "Place 2 in the queue"]
         assert held.inside == ["one", "three"]
         assert service.anna.get(f"/jobs/{first}").json()["phase"] == "done"
 

@@ -1,4 +1,4 @@
-"""Commands about what runs: ``run exec logs ps cancel deploy devices images rm``."""
+"""Commands about what runs: ``run exec logs ps cancel deploy devices images quota rm``."""
 
 from __future__ import annotations
 
@@ -230,6 +230,17 @@ def images(json: Json = False) -> None:
     """
     with speaking(json) as out:
         out.table(out.lab.images())
+
+
+def quota(json: Json = False) -> None:
+    """How much of everything you may have, and how much you have.
+
+    \b
+    Example:
+      cyberlab quota
+    """
+    with speaking(json) as out:
+        out.table(out.lab.quotas())
 
 
 rm = typer.Typer(no_args_is_help=True, help="Remove an image, a deployment or a saved spec.")

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cyberlab.errors import JobFailed, LabError, PartDown, TimedOut, Unreachable
+from cyberlab.errors import JobFailed, LabError, OverQuota, PartDown, TimedOut, Unreachable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -137,7 +137,10 @@ class Out:
     def error(self, error: LabError) -> None:
         if self.as_json:
             problems = [problem.model_dump() for problem in error.problems]
-            self.data({"error": {"code": error.code, "message": error.message, "problems": problems}})
+            told: dict[str, Any] = {"code": error.code, "message": error.message, "problems": problems}
+            if isinstance(error, OverQuota) and error.quota is not None:
+                told["quota"] = error.quota.model_dump()
+            self.data({"error": told})
             return
         from rich.text import Text
 

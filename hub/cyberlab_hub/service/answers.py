@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -92,7 +93,10 @@ async def _hub_error(request: Request, error: Exception) -> JSONResponse:
     status = status_of(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         raise error  # not meant for users: the guard logs it and answers with an incident number
-    return _noted(request, status, error.info(), error.noted)
+    reply = _noted(request, status, error.info(), error.noted)
+    if isinstance(error, errors.OverQuota) and error.retry_after is not None:
+        reply.headers["Retry-After"] = str(math.ceil(error.retry_after))
+    return reply
 
 
 async def _invalid_request(request: Request, error: Exception) -> JSONResponse:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
+from anyio import to_thread
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
@@ -34,6 +35,8 @@ class Caller:
     kind: str
     """``user`` or ``service``."""
     scopes: frozenset[str]
+    groups: frozenset[str] = frozenset()
+    """The hub's groups that the user is in."""
 
     def has(self, scope: str) -> bool:
         """The scope itself, or the scope narrowed to the caller."""
@@ -41,11 +44,17 @@ class Caller:
 
 
 class Auth:
-    """Asks the hub, and remembers for a moment."""
+    """Asks the hub, and remembers for a moment. `seen` is told the groups of each user that the hub names."""
 
-    def __init__(self, hub: Hub, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        clock: Callable[[], float] = time.monotonic,
+        seen: Callable[[str, frozenset[str]], None] = lambda _name, _groups: None,
+    ) -> None:
         self.hub = hub
         self._clock = clock
+        self._seen = seen
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
     async def caller(self, token: str) -> Caller:
@@ -67,7 +76,14 @@ class Auth:
                 "The lab does not know this token, or it has expired. Restart your server from the hub's control "
                 "panel to get a new one.",
             )
-        caller = Caller(str(model["name"]), str(model.get("kind", "")), frozenset(model.get("scopes", ())))
+        caller = Caller(
+            str(model["name"]),
+            str(model.get("kind", "")),
+            frozenset(model.get("scopes", ())),
+            frozenset(map(str, model.get("groups") or ())),
+        )
+        if caller.kind == "user":
+            await to_thread.run_sync(self._seen, caller.name, caller.groups)
         if len(self._remembered) >= REMEMBERED_TOKENS:
             self._remembered.clear()
         self._remembered[key] = (self._clock() + REMEMBERED_SECONDS, caller)

@@ -3,6 +3,8 @@ read back by several readers before the engine sees it (`proof`)."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from cyberlab.spec import ImageSpec
 from cyberlab.spec.digest import spec_digest
 from cyberlab.spec.files import context_files
@@ -12,16 +14,21 @@ from cyberlab_hub.errors import PartDown
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.catalogue import CatalogueShelf
 from cyberlab_hub.service.images import Images, reference
-from cyberlab_hub.service.jobs import Jobs, Outcome
+from cyberlab_hub.service.jobs import Jobs
+from cyberlab_hub.service.line import Outcome
 from cyberlab_hub.service.models import ImageRow
 from cyberlab_hub.service.progress import JobProgress
 from cyberlab_hub.service.proof import proven
+from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.workshop.orders import BaseState, BuildOrder, Workshop
 
 
 class Builds:
-    def __init__(self, jobs: Jobs, images: Images, catalogue: CatalogueShelf, workshop: Workshop) -> None:
+    def __init__(
+        self, jobs: Jobs, images: Images, catalogue: CatalogueShelf, workshop: Workshop, quotas: Quotas
+    ) -> None:
         self._jobs = jobs
+        self._quotas = quotas
         self._images = images
         self._catalogue = catalogue
         self._workshop = workshop
@@ -30,8 +37,8 @@ class Builds:
         """Queue a build; or, when this very image is there already, a job that has ended.
 
         Raises:
-            SpecRefused: with every problem. OverQuota: ``quota-builds``, ``quota-images``.
-            WorkFailed: ``dockerfile-refused``.
+            SpecRefused: with every problem. OverQuota: ``quota-builds``, ``quota-images``,
+            ``quota-gigabytes``. WorkFailed: ``dockerfile-refused``.
         """
         catalogue = self._catalogue.plain()
         policy.buildable(spec, catalogue)
@@ -40,15 +47,25 @@ class Builds:
         if same is not None:
             text = f"Nothing has changed since {reference(same)}: it is used again"
             return self._jobs.record_done(JobKind.BUILD, owner, spec.name, _result(same, reused=True), text)
-        policy.within("images", self._images.count(owner))
-        return self._jobs.submit(
-            JobKind.BUILD,
-            owner,
-            spec.name,
-            lambda progress: self._build(owner, spec, progress),
-            lane=f"image {spec.name}",
-            admit=lambda active: policy.within("builds", active),
-        )
+        allowed = self._quotas.all_of(owner)
+        with suppress(PartDown):  # the job will say it, in its log
+            self._room(owner, allowed["gigabytes"])
+        with self._quotas.admission(owner):
+            # first those under way, then those there: one that ends in between is counted twice, never not at all
+            under_way = len(self._jobs.live(owner, JobKind.BUILD))
+            policy.within(allowed["builds"], under_way)
+            policy.within(allowed["images"], self._images.count(owner) + under_way)
+            return self._jobs.submit(
+                JobKind.BUILD,
+                owner,
+                spec.name,
+                lambda progress: self._build(owner, spec, progress),
+                lane=f"image {spec.name}",
+            )
+
+    def _room(self, owner: str, allowed: policy.Allowance) -> None:
+        """An image may take its owner over the line; after that there is no room for another one."""
+        policy.within(allowed, self._workshop.stored_bytes(owner) / 1e9, more=1e-9)
 
     def _built_before(self, owner: str, spec: ImageSpec, catalogue: Catalogue) -> ImageRow | None:
         base = self._catalogue.base(spec.base)
@@ -68,6 +85,8 @@ class Builds:
         same = self._images.same(owner, spec.name, identity)
         if same is not None:  # its twin was queued before it
             return Outcome(_result(same, reused=True))
+        # it may have been filled since this was queued
+        self._room(owner, self._quotas.of(owner, "gigabytes"))
         version = self._images.next_version(owner, spec.name)
         order = BuildOrder(
             job=progress.job,

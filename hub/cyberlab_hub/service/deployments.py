@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cyberlab.spec import DeploymentSpec, ImageSpec
 from cyberlab.spec.run import ports_of
 from cyberlab.wire import Deployment, Device, Job, JobKind, Phase, TaskView
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from cyberlab_hub.errors import Conflict, HubError, NotFound
 from cyberlab_hub.ingest.store import Store
@@ -18,9 +18,11 @@ from cyberlab_hub.service.catalogue import CatalogueShelf
 from cyberlab_hub.service.credentials import Credentials
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.images import Images, reference, repository
-from cyberlab_hub.service.jobs import Jobs, Outcome
+from cyberlab_hub.service.jobs import Jobs
+from cyberlab_hub.service.line import Outcome
 from cyberlab_hub.service.models import DeploymentRow, ImageRow, now
 from cyberlab_hub.service.progress import JobProgress
+from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.workshop.orders import DeploymentState, DeployOrder, LogLine, Workshop
 
 CANCEL_SECONDS = 15.0
@@ -36,6 +38,7 @@ class Deployments:
     credentials: Credentials
     workshop: Workshop
     store: Store
+    quotas: Quotas
 
     # ------------------------------------------------------------ deploying
     def start(self, owner: str, spec: DeploymentSpec) -> Job:
@@ -43,26 +46,36 @@ class Deployments:
 
         Raises:
             SpecRefused: with every problem. NotFound: ``image-unknown``.
-            OverQuota: ``quota-deploys``, ``quota-deployments``. PartDown: ``swarm-down``.
+            OverQuota: ``quota-deploys``, ``quota-deployments``, ``quota-devices``. PartDown: ``swarm-down``.
         """
         selected = policy.deployable(owner, spec, self.workshop.devices())
         image = self.images.find(owner, spec.image)
-        new = self._row(owner, spec.name) is None
-        others = self._count(owner)
+        allowed = self.quotas.all_of(owner)
+        devices = frozenset(device.name for device in selected)
+        with self.quotas.admission(owner):
+            # first those under way, then those there: one that ends in between is counted twice, never not at all
+            under_way = self.jobs.live(owner, JobKind.DEPLOY)
+            policy.within(allowed["deploys"], len(under_way))
+            there = self.occupied(owner)
+            for lane, claims in under_way:
+                there[lane] = there.get(lane, frozenset()) | claims
+            if _lane(spec.name) not in there:
+                policy.within(allowed["deployments"], len(there))
+            policy.devices_within(allowed["devices"], frozenset().union(*there.values()), devices)
+            return self.jobs.submit(
+                JobKind.DEPLOY,
+                owner,
+                spec.name,
+                lambda progress: self._deploy(owner, spec, image, selected, progress),
+                lane=_lane(spec.name),
+                claims=devices,
+            )
 
-        def admit(active: int) -> None:
-            policy.within("deploys", active)
-            if new:
-                policy.within("deployments", others + active)
-
-        return self.jobs.submit(
-            JobKind.DEPLOY,
-            owner,
-            spec.name,
-            lambda progress: self._deploy(owner, spec, image, selected, progress),
-            lane=_lane(spec.name),
-            admit=admit,
-        )
+    def occupied(self, owner: str) -> dict[str, frozenset[str]]:
+        """The devices of each of the owner's deployments, by lane."""
+        with self.database.session() as session:
+            rows = session.scalars(select(DeploymentRow).where(DeploymentRow.owner == owner)).all()
+        return {_lane(row.name): frozenset(row.devices) for row in rows}
 
     def _deploy(
         self,
@@ -172,10 +185,6 @@ class Deployments:
         wanted = select(DeploymentRow).where(DeploymentRow.owner == owner, DeploymentRow.name == name)
         with self.database.session() as session:
             return session.scalars(wanted).one_or_none()
-
-    def _count(self, owner: str) -> int:
-        with self.database.session() as session:
-            return session.scalar(select(func.count()).where(DeploymentRow.owner == owner)) or 0
 
     def _added(self, owner: str, spec: DeploymentSpec, image: ImageRow, devices: list[str]) -> DeploymentRow:
         row = DeploymentRow(id=f"d{secrets.token_hex(5)}", owner=owner, name=spec.name, created=now())

@@ -2,9 +2,9 @@
 
     submit -> QUEUED -> a worker of its kind takes it -> work(progress) -> DONE | FAILED | CANCELLED
 
-Each kind has its own small number of workers. Two jobs of one *lane* (the same image name, the same
-deployment) never run at once. What was queued or running when the service died is marked failed at the next
-start.
+Each kind has its own small number of workers, for which owners take turns (`line`). Two jobs of one *lane* (the
+same image name, the same deployment) never run at once. What was queued or running when the service died is marked
+failed at the next start.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from itertools import count
 from typing import Any
 
 from cyberlab.wire import ErrorInfo, Job, JobKind, Phase
@@ -23,44 +23,11 @@ from cyberlab_hub.service.bell import Bell
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.job_rows import RESTARTED, JobRows
 from cyberlab_hub.service.journal import JobLog, Journal
+from cyberlab_hub.service.line import Line, Live, Outcome, Work
 from cyberlab_hub.service.models import now
 from cyberlab_hub.service.progress import JobProgress
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How work ended. With `error`, the job has failed and `result` still tells what is known."""
-
-    result: dict[str, Any]
-    error: ErrorInfo | None = None
-
-
-Work = Callable[[JobProgress], Outcome]
-
-
-@dataclass(eq=False)
-class _Live:
-    """A job that has not ended, in memory."""
-
-    id: str
-    kind: JobKind
-    owner: str
-    lane: str
-    work: Work
-    log: JobLog
-    progress: JobProgress
-    told_place: int = 0
-
-
-@dataclass
-class _Line:
-    """The queue of one kind."""
-
-    slots: int
-    waiting: list[_Live] = field(default_factory=list)
-    running: int = 0
 
 
 class Jobs:
@@ -71,8 +38,9 @@ class Jobs:
         self.rows = JobRows(database)
         self._journal = Journal(database, self.bell)
         self._changed = threading.Condition()
-        self._lines = {kind: _Line(number) for kind, number in slots.items()}
-        self._live: dict[str, _Live] = {}
+        self._lines = {kind: Line(number) for kind, number in slots.items()}
+        self._live: dict[str, Live] = {}
+        self._numbers = count()
         self._busy_lanes: set[tuple[str, str]] = set()
         self._closing = False
 
@@ -107,15 +75,17 @@ class Jobs:
         work: Work,
         *,
         lane: str = "",
+        claims: Iterable[str] = (),
         admit: Callable[[int], None] = lambda _active: None,
     ) -> Job:
         """Queue work. `admit` is given the owner's queued and running jobs of this kind and may refuse.
+        `claims` is what the work will occupy; `live` tells it while the job has not ended.
 
         Raises:
             PartDown: the database is away, or the service is stopping.
             HubError: what `admit` raises.
         """
-        live = self._new(kind, owner, work, lane)
+        live = self._new(kind, owner, work, lane, frozenset(claims))
         with self._changed:
             if self._closing:
                 raise PartDown("lab-down", "The lab service is being stopped. Try again in a minute.")
@@ -129,9 +99,12 @@ class Jobs:
         with self._changed:
             line = self._lines[kind]
             line.waiting.append(live)
-            if len(line.waiting) + line.running > line.slots:
-                live.told_place = len(line.waiting)
+            line.sort()
+            if line.full:
+                live.told_place = line.waiting.index(live) + 1
             live.log.enter(Phase.QUEUED, _place(live.told_place))
+            if line.full:
+                self._tell_places(line)
             self._changed.notify_all()
         return self.rows.get(owner, live.id)
 
@@ -143,10 +116,20 @@ class Jobs:
         self._journal.flush()
         return self.rows.get(owner, live.id)
 
-    def _new(self, kind: JobKind, owner: str, work: Work, lane: str) -> _Live:
+    def _new(
+        self, kind: JobKind, owner: str, work: Work, lane: str, claims: frozenset[str] = frozenset()
+    ) -> Live:
         job = f"{kind.value[0]}{secrets.token_hex(8)}"
         journal = JobLog(self._journal, job)
-        return _Live(job, kind, owner, lane or job, work, journal, JobProgress(journal))
+        progress = JobProgress(journal)
+        return Live(job, kind, owner, lane or job, claims, work, journal, progress, next(self._numbers))
+
+    def live(self, owner: str, kind: JobKind) -> tuple[tuple[str, frozenset[str]], ...]:
+        """Lane and claims of the owner's queued and running jobs of this kind."""
+        with self._changed:
+            return tuple(
+                (j.lane, j.claims) for j in self._live.values() if j.owner == owner and j.kind == kind
+            )
 
     def active(self, owner: str, lane: str) -> tuple[str, ...]:
         """The queued and running jobs of that lane."""
@@ -167,6 +150,7 @@ class Jobs:
             if live is not None and queued:
                 line = self._lines[live.kind]
                 line.waiting.remove(live)
+                line.sort()
                 self._tell_places(line)
         if live is not None and queued:
             self._end(live, Phase.CANCELLED, "Cancelled before it began.")
@@ -203,7 +187,7 @@ class Jobs:
         self._journal.close()
 
     # ------------------------------------------------------------ working
-    def _work(self, line: _Line) -> None:
+    def _work(self, line: Line) -> None:
         while True:
             with self._changed:
                 while (live := self._take(line)) is None:
@@ -212,27 +196,26 @@ class Jobs:
                     self._changed.wait()
             self._run(live)
             with self._changed:
-                line.running -= 1
+                line.end(live)
                 self._busy_lanes.discard((live.owner, live.lane))
             self._forget(live)
 
-    def _take(self, line: _Line) -> _Live | None:
+    def _take(self, line: Line) -> Live | None:
         free = (job for job in line.waiting if (job.owner, job.lane) not in self._busy_lanes)
         live = next(free, None)
         if live is not None:
-            line.waiting.remove(live)
-            line.running += 1
+            line.begin(live)
             self._busy_lanes.add((live.owner, live.lane))
             self._tell_places(line)
         return live
 
-    def _tell_places(self, line: _Line) -> None:
+    def _tell_places(self, line: Line) -> None:
         for place, live in enumerate(line.waiting, 1):
             if live.told_place != place:
                 live.told_place = place
                 live.log.enter(Phase.QUEUED, _place(place))
 
-    def _run(self, live: _Live) -> None:
+    def _run(self, live: Live) -> None:
         live.log.enter(Phase.PREPARING, started=now())
         try:
             outcome = live.work(live.progress)
@@ -253,19 +236,19 @@ class Jobs:
             else:
                 self._end(live, Phase.DONE, "", result=outcome.result)
 
-    def _stopped(self, live: _Live, text: str) -> None:
+    def _stopped(self, live: Live, text: str) -> None:
         if self._closing:
             self._fail(live, RESTARTED)
         else:
             self._end(live, Phase.CANCELLED, text)
 
-    def _fail(self, live: _Live, error: ErrorInfo, result: dict[str, Any] | None = None) -> None:
+    def _fail(self, live: Live, error: ErrorInfo, result: dict[str, Any] | None = None) -> None:
         live.log.error(error.message)
         self._end(live, Phase.FAILED, error.message, error=error.model_dump(mode="json"), result=result)
 
     def _end(
         self,
-        live: _Live,
+        live: Live,
         phase: Phase,
         text: str,
         error: dict[str, Any] | None = None,
@@ -277,7 +260,7 @@ class Jobs:
         except PartDown:
             log.warning("the end of job %s is written when the database is back", live.id)
 
-    def _forget(self, live: _Live) -> None:
+    def _forget(self, live: Live) -> None:
         with self._changed:
             self._live.pop(live.id, None)
             self._changed.notify_all()

@@ -165,6 +165,31 @@ class ShareRow(Table):
     created: Mapped[datetime] = mapped_column(UtcTime)
 
 
+# ---------------------------------------------------------------- quotas
+class QuotaRow(Table):
+    """What an administrator gave a user or a group instead of the default."""
+
+    __tablename__ = "quota"
+
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)
+    """``user`` or ``group``."""
+    subject: Mapped[str] = mapped_column(USER, primary_key=True)
+    """Name of the user or of the hub's group."""
+    quota: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[int] = mapped_column(BigInteger)
+    updated: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class MembershipRow(Table):
+    """The hub's groups of a user, as the hub last said: who has no token at hand reads them here."""
+
+    __tablename__ = "membership"
+
+    owner: Mapped[str] = mapped_column(USER, primary_key=True)
+    member_of: Mapped[list[str]] = mapped_column(JSON)
+    seen: Mapped[datetime] = mapped_column(UtcTime)
+
+
 # ---------------------------------------------------------------- jobs
 class JobRow(Table):
     __tablename__ = "job"

@@ -21,6 +21,7 @@ from cyberlab_hub.service.health import Health
 from cyberlab_hub.service.hub import Hub
 from cyberlab_hub.service.images import Images
 from cyberlab_hub.service.jobs import Jobs
+from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.service.shares import Shares
 from cyberlab_hub.service.specs import Specs
 from cyberlab_hub.service.streams import OpenStreams
@@ -51,6 +52,7 @@ class Parts:
     specs: Specs
     uploads: Uploads
     shares: Shares
+    quotas: Quotas
     health: Health
     streams: OpenStreams
     queries: CapacityLimiter
@@ -71,22 +73,24 @@ def assemble(
     jobs = Jobs(database, slots)
     images = Images(database, workshop)
     credentials = Credentials(database)
+    quotas = Quotas(database)
     return Parts(
         workshop=workshop,
         store=store,
-        auth=Auth(hub),
+        auth=Auth(hub, seen=quotas.seen),
         audit=Audit(database),
         audit_days=settings.audit_days,
         jobs=jobs,
         catalogue=catalogue,
         credentials=credentials,
         images=images,
-        builds=Builds(jobs, images, catalogue, workshop),
-        trials=Trials(jobs, images, workshop),
-        deployments=Deployments(database, jobs, images, catalogue, credentials, workshop, store),
-        specs=Specs(database),
+        builds=Builds(jobs, images, catalogue, workshop, quotas),
+        trials=Trials(jobs, images, workshop, quotas),
+        deployments=Deployments(database, jobs, images, catalogue, credentials, workshop, store, quotas),
+        specs=Specs(database, quotas),
         uploads=Uploads(),
         shares=Shares(database, store),
+        quotas=quotas,
         health=Health(settings, database, workshop, store, hub),
         streams=OpenStreams(),
         queries=CapacityLimiter(QUERIES_AT_ONCE),

@@ -6,50 +6,163 @@ catalogue, the devices, what is in use.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from cyberlab.spec import DeploymentSpec, ImageSpec, names
 from cyberlab.spec.problems import deployment_problems, find_problems
 from cyberlab.spec.run import run_problems
-from cyberlab.wire import Catalogue, Device, Problem
+from cyberlab.wire import Catalogue, Device, Problem, QuotaUse
 
-from cyberlab_hub.errors import NotAllowed, OverQuota, SpecRefused
+from cyberlab_hub.errors import NotAllowed, NotFound, OverQuota, SpecRefused
 
 
 @dataclass(frozen=True)
 class Quota:
     limit: int
+    """For everyone who has no other value."""
+    title: str
     what: str
     """As in “You have 2 ... already”."""
     advice: str
+    unit: str = ""
 
 
 QUOTAS: Mapping[str, Quota] = {
-    "builds": Quota(2, "builds waiting or running", "Wait until one has ended, or cancel it."),
-    "trials": Quota(2, "trials waiting or running", "Wait until one has ended, or stop it."),
-    "deploys": Quota(5, "deployments being started", "Wait until one has ended, or cancel it."),
-    "deployments": Quota(10, "deployments", "Stop one that you do not need any more."),
-    "images": Quota(50, "images", "Delete one that you do not need any more."),
-    "specs": Quota(200, "saved forms", "Delete one that you do not need any more."),
-    "streams": Quota(20, "logs open", "Close one."),
+    "builds": Quota(
+        2, "Builds at once", "builds waiting or running", "Wait until one has ended, or cancel it."
+    ),
+    "images": Quota(50, "Images", "images", "Delete one that you do not need any more."),
+    "gigabytes": Quota(
+        5, "Space for images", "of images", "Delete images that you do not need any more.", "GB"
+    ),
+    "trials": Quota(
+        2, "Trials at once", "trials waiting or running", "Wait until one has ended, or stop it."
+    ),
+    "deploys": Quota(
+        5, "Deployments being started", "deployments being started", "Wait until one has ended, or cancel it."
+    ),
+    "deployments": Quota(10, "Deployments", "deployments", "Stop one that you do not need any more."),
+    "devices": Quota(
+        40,
+        "Devices in use",
+        "devices in use",
+        "Choose fewer devices, or stop a deployment that you do not need.",
+    ),
+    "points": Quota(
+        2_000,
+        "Readings a second",
+        "readings a second",
+        "Nothing is lost: what is over is kept and sent a moment later. Measure less often if it goes on.",
+        "points/s",
+    ),
+    "specs": Quota(200, "Saved forms", "saved forms", "Delete one that you do not need any more."),
+    "streams": Quota(20, "Logs open at once", "logs open", "Close one."),
 }
-"""For each user. `builds`, `trials`, `deploys` and `streams` count what is going on at once."""
+"""The defaults, the only place for them. A row of the table `quota` overrides one for a user or a group."""
+
+ORIGINS = {
+    "default": "the lab's default",
+    "group": "for the group “{group}”",
+    "own": "set for you by an administrator",
+}
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How much of a quota an owner has, and whence."""
+
+    quota: str
+    value: int
+    origin: Literal["default", "group", "own"] = "default"
+    group: str = ""
+
+    def view(self, in_use: float | None = None) -> QuotaUse:
+        rule = QUOTAS[self.quota]
+        return QuotaUse(
+            quota=self.quota,
+            title=rule.title,
+            value=self.value,
+            unit=rule.unit,
+            in_use=in_use,
+            origin=self.origin,
+            group=self.group,
+        )
+
+    @property
+    def whence(self) -> str:
+        return ORIGINS[self.origin].format(group=self.group)
+
+
+def default(quota: str) -> Allowance:
+    return Allowance(quota, QUOTAS[quota].limit)
+
+
+def allowance(quota: str, own: int | None, groups: Mapping[str, int]) -> Allowance:
+    """The user's own value; else the largest of the user's groups; else the default."""
+    if own is not None:
+        return Allowance(quota, own, "own")
+    if groups:
+        group = max(sorted(groups), key=groups.__getitem__)
+        return Allowance(quota, groups[group], "group", group)
+    return default(quota)
+
+
+def known_quota(quota: str) -> str:
+    """Raises:
+    NotFound: ``quota-unknown``, naming those there are.
+    """
+    if quota not in QUOTAS:
+        raise NotFound(
+            "quota-unknown", f"There is no quota {names.shown(quota)}. There are: {', '.join(QUOTAS)}."
+        )
+    return quota
+
+
+def within(allowed: Allowance, in_use: float, more: float = 1) -> None:
+    """Whether `more` may be added to what is in use.
+
+    Raises:
+        OverQuota: ``quota-NAME``; names the quota, its value and whence, and what is in use.
+    """
+    if in_use + more <= allowed.value:
+        return
+    rule = QUOTAS[allowed.quota]
+    unit = f" {rule.unit}" if rule.unit else ""
+    raise OverQuota(
+        f"quota-{allowed.quota}",
+        f"You have {_plain(in_use)}{unit} {rule.what} already, and {allowed.value}{unit} are possible "
+        f"({allowed.whence}). {rule.advice}",
+        allowed.view(in_use),
+    )
+
+
+def _plain(number: float) -> str:
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def devices_within(allowed: Allowance, occupied: Collection[str], wanted: Collection[str]) -> None:
+    """Whether a deployment on `wanted` may be added to those that occupy `occupied`.
+
+    Raises:
+        OverQuota: ``quota-devices``.
+    """
+    added = set(wanted) - set(occupied)
+    together = len(occupied) + len(added)
+    if not added or together <= allowed.value:
+        return
+    rule = QUOTAS[allowed.quota]
+    raise OverQuota(
+        f"quota-{allowed.quota}",
+        f"Your deployments would be on {together} devices: {len(occupied)} now and {len(added)} more. "
+        f"{allowed.value} are possible ({allowed.whence}). {rule.advice}",
+        allowed.view(len(occupied)),
+    )
+
 
 RESERVED_OWNERS = frozenset({"cyberlab", "fleet", "lab", "mine", "notebook", "shared", "system"})
 """Words with a meaning of their own where an owner's name stands."""
-
-
-def within(quota: str, in_use: int, owner_has: str = "You have") -> None:
-    """Raises:
-    OverQuota: ``quota-NAME``, when one more would be too many.
-    """
-    rule = QUOTAS[quota]
-    if in_use >= rule.limit:
-        raise OverQuota(
-            f"quota-{quota}",
-            f"{owner_has} {in_use} {rule.what} already, and {rule.limit} are possible. {rule.advice}",
-        )
 
 
 def owner_allowed(name: str) -> None:

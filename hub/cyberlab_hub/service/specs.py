@@ -10,11 +10,13 @@ from cyberlab_hub.errors import Conflict, NotFound, SpecRefused
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import SavedSpecRow, now
+from cyberlab_hub.service.quotas import Quotas
 
 
 class Specs:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quotas: Quotas) -> None:
         self._database = database
+        self._quotas = quotas
 
     def of(self, owner: str) -> list[SavedSpec]:
         """The last changed first."""
@@ -47,11 +49,12 @@ class Specs:
             problem = Problem(path="name", code="name-invalid", message=message)
             raise SpecRefused("spec-refused", message, (problem,))
         dumped = spec.model_dump(mode="json")
-        with self._database.session() as session:
+        allowed = self._quotas.of(owner, "specs")
+        with self._quotas.admission(owner), self._database.session() as session:
             row = session.get(SavedSpecRow, (owner, name))
             if row is None:
                 count = select(func.count()).where(SavedSpecRow.owner == owner)
-                policy.within("specs", session.scalar(count) or 0)
+                policy.within(allowed, session.scalar(count) or 0)
                 row = SavedSpecRow(owner=owner, name=name, spec=dumped, updated=now())
                 session.add(row)
             elif row.spec != dumped:
@@ -62,6 +65,10 @@ class Specs:
                     )
                 row.spec, row.updated = dumped, now()
         return _view(row)
+
+    def count(self, owner: str) -> int:
+        with self._database.session() as session:
+            return session.scalar(select(func.count()).where(SavedSpecRow.owner == owner)) or 0
 
     def delete(self, owner: str, name: str) -> None:
         """Raises:

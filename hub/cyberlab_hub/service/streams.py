@@ -140,16 +140,19 @@ class OpenStreams:
         self._open: Counter[str] = Counter()
 
     @contextmanager
-    def one_more(self, owner: str) -> Iterator[None]:
+    def one_more(self, owner: str, allowed: policy.Allowance) -> Iterator[None]:
         """Raises:
         OverQuota: ``quota-streams``.
         """
-        policy.within("streams", self._open[owner])
+        policy.within(allowed, self._open[owner])
         self._open[owner] += 1
         try:
             yield
         finally:
             self._open[owner] -= 1
+
+    def count(self, owner: str) -> int:
+        return self._open[owner]
 
 
 async def pumped(pump: Pump[orders.LogLine]) -> AsyncIterator[str]:

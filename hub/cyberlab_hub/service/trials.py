@@ -7,16 +7,19 @@ from cyberlab.wire import ErrorInfo, ExecResult, Job, JobKind, Phase, TrialReque
 from cyberlab_hub.errors import Conflict
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.images import Images, reference, repository
-from cyberlab_hub.service.jobs import Jobs, Outcome
+from cyberlab_hub.service.jobs import Jobs
+from cyberlab_hub.service.line import Outcome
 from cyberlab_hub.service.models import ImageRow
 from cyberlab_hub.service.progress import JobProgress
+from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.workshop.orders import TrialEnd, TrialOrder, Workshop
 
 EXEC_SECONDS = 30.0
 
 
 class Trials:
-    def __init__(self, jobs: Jobs, images: Images, workshop: Workshop) -> None:
+    def __init__(self, jobs: Jobs, images: Images, workshop: Workshop, quotas: Quotas) -> None:
+        self._quotas = quotas
         self._jobs = jobs
         self._images = images
         self._workshop = workshop
@@ -29,12 +32,13 @@ class Trials:
         """
         policy.runnable(request.command, request.env)
         image = self._images.find(owner, request.image)
+        allowed = self._quotas.of(owner, "trials")
         return self._jobs.submit(
             JobKind.TRIAL,
             owner,
             image.name,
             lambda progress: self._run(image, request, progress),
-            admit=lambda active: policy.within("trials", active),
+            admit=lambda active: policy.within(allowed, active),
         )
 
     def _run(self, image: ImageRow, request: TrialRequest, progress: JobProgress) -> Outcome:

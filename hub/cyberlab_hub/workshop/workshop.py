@@ -29,6 +29,7 @@ from cyberlab_hub.workshop.orders import (
     TrialOrder,
 )
 from cyberlab_hub.workshop.registry import Registry
+from cyberlab_hub.workshop.stored import Stored
 from cyberlab_hub.workshop.swarm import Swarm
 from cyberlab_hub.workshop.trials import Trials
 
@@ -42,6 +43,7 @@ class DockerWorkshop:
     def __init__(self, settings: Settings) -> None:
         self._engine = Engine(settings.workshop_url, settings.certs)
         self._registry = Registry(settings)
+        self._stored = Stored(self._registry)
         builder = Builder(self._engine, settings)
         self._images = Images(self._engine, builder, self._registry, settings)
         self._bases = Bases(self._engine, builder, self._images, settings)
@@ -70,10 +72,17 @@ class DockerWorkshop:
         self._bases.prepare(name, progress)
 
     def build(self, order: BuildOrder, progress: Progress) -> BuiltImage:
-        return self._images.build(order, progress)
+        try:
+            return self._images.build(order, progress)
+        finally:
+            self._stored.forget(order.owner)
 
     def delete_image(self, repository: str, digest: str) -> None:
         self._images.delete(repository, digest)
+        self._stored.forget(repository.partition("/")[0])
+
+    def stored_bytes(self, owner: str) -> int:
+        return self._stored.bytes_of(owner)
 
     # ------------------------------------------------------------ trials
     def run_trial(self, order: TrialOrder, progress: Progress) -> TrialEnd:

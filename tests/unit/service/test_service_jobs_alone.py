@@ -13,7 +13,8 @@ from cyberlab.wire import JobKind, Phase
 from cyberlab_hub.errors import NotFound, OverQuota, PartDown, WorkFailed
 from cyberlab_hub.service import job_rows, journal, policy
 from cyberlab_hub.service.database import Database
-from cyberlab_hub.service.jobs import Jobs, Outcome
+from cyberlab_hub.service.jobs import Jobs
+from cyberlab_hub.service.line import Outcome
 from cyberlab_hub.service.progress import JobProgress
 
 
@@ -139,13 +140,48 @@ def test_admission_sees_what_is_waiting_and_running(jobs: Jobs) -> None:
         assert go.wait(5)
         return Outcome({})
 
+    def admit(active: int) -> None:
+        policy.within(policy.default("trials"), active)
+
     for _ in range(2):
-        jobs.submit(JobKind.TRIAL, "anna", "x", slow, admit=lambda active: policy.within("trials", active))
+        jobs.submit(JobKind.TRIAL, "anna", "x", slow, admit=admit, claims=("pi01",))
     with pytest.raises(OverQuota, match="You have 2 trials"):
-        jobs.submit(JobKind.TRIAL, "anna", "x", slow, admit=lambda active: policy.within("trials", active))
-    jobs.submit(JobKind.TRIAL, "ben", "x", nothing, admit=lambda active: policy.within("trials", active))
+        jobs.submit(JobKind.TRIAL, "anna", "x", slow, admit=admit)
+    jobs.submit(JobKind.TRIAL, "ben", "x", nothing, admit=admit)
     assert len(jobs.rows.newest("anna", None, 10)) == 2
+    assert [claims for _, claims in jobs.live("anna", JobKind.TRIAL)] == [{"pi01"}] * 2
     go.set()
+
+
+def test_owners_take_turns_and_everybody_is_told_the_true_place(jobs: Jobs) -> None:
+    go, inside, order = threading.Event(), threading.Event(), []
+
+    def note(name: str) -> Any:
+        def work(_progress: JobProgress) -> Outcome:
+            order.append(name)
+            inside.set()
+            assert go.wait(5)
+            return Outcome({})
+
+        return work
+
+    made = {"anna0": jobs.submit(JobKind.TRIAL, "anna", "x", note("anna0"))}
+    assert inside.wait(5)
+    for number in range(1, 5):
+        name = f"anna{number}"
+        made[name] = jobs.submit(JobKind.TRIAL, "anna", "x", note(name))
+    for owner in ("ben", "carl"):
+        for number in range(2):
+            name = f"{owner}{number}"
+            made[name] = jobs.submit(JobKind.TRIAL, owner, "x", note(name))
+    go.set()
+    for job in made.values():
+        assert jobs.wait(job.id, 5)
+    # everybody's first, then everybody's second; anna, who came first and asked for most, has only the rest
+    assert order == ["anna0", "ben0", "carl0", "anna1", "ben1", "carl1", "anna2", "anna3", "anna4"]
+    _, events = jobs.rows.page("carl", made["carl0"].id, 0, 100)
+    places = [event.text for event in events if event.phase is Phase.QUEUED]
+    assert places[0] == "Place 2 in the queue"
 
 
 def test_old_jobs_go_with_their_logs(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:

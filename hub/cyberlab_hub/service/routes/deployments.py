@@ -58,8 +58,9 @@ async def read_logs(
 ) -> StreamingResponse:
     """What the program writes, from all its devices, as server-sent events."""
     lines = await to_thread.run_sync(lab.deployments.logs, caller.name, name, tail, follow)
+    allowed = await to_thread.run_sync(lab.quotas.of, caller.name, "streams")
     with ExitStack() as held:
-        held.enter_context(lab.streams.one_more(caller.name))
+        held.enter_context(lab.streams.one_more(caller.name, allowed))
         pump = Pump(lines)
         held.callback(pump.stop)
         await pump.ready(1.0)

@@ -1,0 +1,35 @@
+"""What an owner uses of each quota now: for people to look at. What decides is counted where something is added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cyberlab.wire import JobKind, QuotaUse
+
+from cyberlab_hub.errors import PartDown
+from cyberlab_hub.service.parts import Parts
+
+
+def usage(parts: Parts, owner: str) -> list[QuotaUse]:
+    """Every quota of the owner, with what is in use where that is known here."""
+    occupied = parts.deployments.occupied(owner)
+    counted: dict[str, Callable[[], float]] = {
+        "builds": lambda: len(parts.jobs.live(owner, JobKind.BUILD)),
+        "images": lambda: parts.images.count(owner),
+        "gigabytes": lambda: round(parts.workshop.stored_bytes(owner) / 1e9, 3),
+        "trials": lambda: len(parts.jobs.live(owner, JobKind.TRIAL)),
+        "deploys": lambda: len(parts.jobs.live(owner, JobKind.DEPLOY)),
+        "deployments": lambda: len(occupied),
+        "devices": lambda: len(frozenset().union(*occupied.values())),
+        "specs": lambda: parts.specs.count(owner),
+        "streams": lambda: parts.streams.count(owner),
+    }
+    return [allowed.view(_known(counted.get(name))) for name, allowed in parts.quotas.all_of(owner).items()]
+
+
+def _known(count: Callable[[], float] | None) -> float | None:
+    """None when a part that must be asked is away: the other numbers are still worth showing."""
+    try:
+        return None if count is None else count()
+    except PartDown:
+        return None

@@ -1,4 +1,4 @@
-"""What users' code reaches from a build, a trial, a deployment and a notebook: the proxy's list, and what the lab offers."""
+"""What users' code reaches from a build, a trial, a deployment and a notebook: what the lab offers, nothing else."""
 
 from __future__ import annotations
 

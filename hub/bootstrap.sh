@@ -26,6 +26,7 @@ need docker.io dockerd
 need iptables iptables
 need mmdebstrap mmdebstrap
 need ca-certificates update-ca-certificates
+need e2fsprogs mkfs.ext4
 need npm npm
 need nodejs node
 need curl curl

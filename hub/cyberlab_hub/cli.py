@@ -145,7 +145,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
         else:
             table = Table("part", "state", "detail", title=f"{settings.name} at {settings.public_url}")
             for part in parts:
-                table.add_row(part.part, "[green]runs[/]" if part.ok else "[red]down[/]", part.detail)
+                state = "[yellow]look[/]" if part.warning else "[green]runs[/]"
+                table.add_row(part.part, state if part.ok else "[red]down[/]", part.detail)
             console.print(table)
         if not all(part.ok for part in parts):
             sys.exit(1)
@@ -187,13 +188,19 @@ def audit(
 # ---------------------------------------------------------------- accounts
 @user_app.command("list")
 def user_list() -> None:
-    """Every account and whether it is approved."""
+    """Every account, whether it is approved, and how full its home is."""
     from cyberlab_hub.accounts import list_accounts
+    from cyberlab_hub.disks import Disks, home_disk
 
     with _session() as (settings, console):
-        table = Table("name", "approved", "administrator")
+        disks = Disks(settings.disks)
+        table = Table("name", "approved", "administrator", "home")
         for account in list_accounts(settings):
-            table.add_row(account.name, "yes" if account.approved else "no", "yes" if account.admin else "")
+            use = disks.use(home_disk(account.name).name)
+            home = f"[yellow]{use}[/]" if use and use.nearly_full else str(use or "")
+            table.add_row(
+                account.name, "yes" if account.approved else "no", "yes" if account.admin else "", home
+            )
         console.print(table)
 
 

@@ -51,6 +51,14 @@ class Settings:
     """What builds, trials and deployments may reach outside the lab; the forms of an entry are in `egress`."""
     notebook_egress: str = ""
     """The same for notebooks. Empty: as `egress`."""
+    home_mb: int = 2048
+    """Size of each user's home. 0: not bounded."""
+    engine_disk_gb: int = 20
+    """Disk of the workshop engine: bases (python-vision 2 to 3 GB), users' newest images, running builds."""
+    registry_disk_gb: int = 20
+    influx_disk_gb: int = 20
+    pi_disk_gb: int = 4
+    """Disk of each simulated Pi. 0 for any of these: not bounded."""
     build_seconds: int = 900
     build_memory_mb: int = 1024
     build_slots: int = 2
@@ -149,6 +157,11 @@ class Settings:
     def certs(self) -> Path:
         """``ca.crt``, and ``NAME.crt``/``NAME.key`` for lab, ingest, registry, engine, engine-client."""
         return self.state / "certs"
+
+    @property
+    def disks(self) -> Path:
+        """Files that are mounted as disks, see `disks`."""
+        return self.state / "disks"
 
     @property
     def logs(self) -> Path:

@@ -1,7 +1,8 @@
 """A user's own server: a container with limits, a home volume, and one narrow token for the lab.
 
-`LabSpawner` is DockerSpawner with three changes: it says what is going on while it starts, it waits for the
-port itself (so a server that dies at once is reported at once), and its failures are sentences for the user.
+`LabSpawner` is DockerSpawner with four changes: it says what is going on while it starts, it waits for the
+port itself (so a server that dies at once is reported at once), its failures are sentences for the user, and the home
+is a bounded disk (`disks`), mounted before the start and unmounted after the stop.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from cyberlab.wire import API
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SpawnException
+from jupyterhub.utils import maybe_future
 from requests.exceptions import RequestException
-from traitlets import Unicode
+from traitlets import Integer, Unicode
 
 from cyberlab_hub.accounts import USE
+from cyberlab_hub.disks import Disk, Disks, home_disk
 from cyberlab_hub.egress import NOTEBOOK_PORT, proxy_environment
+from cyberlab_hub.errors import HubError
 from cyberlab_hub.settings import Settings
 
 HOME = "/home/lab"
+HOME_UID = 1000
+"""The user `lab` of ``spawner_images/user``."""
 LESSON = "lessons/01-first-readings.ipynb"
 TOKEN_LIFE = timedelta(days=7)
 TOKEN_NOTE = "notebook server"  # noqa: S105 - the note beside the token, not a token
@@ -41,6 +48,8 @@ class ServerNotStarted(SpawnException):  # type: ignore[misc]  # jupyterhub ship
 
 class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no types
     lab_name = Unicode("cyberlab", config=True, help="The lab's name: label and prefix of what it makes.")
+    disks_folder = Unicode(config=True, help="Where the homes' disks are.")
+    home_mb = Integer(0, config=True, help="Size of a home. 0: a volume without a bound.")
 
     # A Dict trait is shared until it is set: hooks must assign a new dict, never change this one in place.
     async def start(self) -> tuple[str, int]:
@@ -59,6 +68,8 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
 
     async def _started(self) -> tuple[str, int]:
         try:
+            if self.home_mb > 0:
+                await self._mount_home()
             async with asyncio.timeout(max(1, self.start_timeout - 2)):
                 ip, port = await super().start()
                 await self._until_open(ip, port)
@@ -82,6 +93,39 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
                 str(error),
             ) from error
         return ip, port
+
+    @property
+    def _home(self) -> Disk:
+        return home_disk(self.user.name, self.home_mb, HOME_UID)
+
+    async def _mount_home(self) -> None:
+        """Bind the user's disk as the home; the first time with what an earlier lab kept in a volume."""
+        volume = self.format_volume_name(f"{self.prefix}-home-{{username}}", self)
+        try:
+            old = Path((await self.docker("inspect_volume", volume))["Mountpoint"])
+        except NotFound:
+            old = None
+        try:
+            home = await asyncio.to_thread(Disks(Path(self.disks_folder)).ensure, self._home, old)
+        except HubError as error:
+            raise ServerNotStarted(
+                f"Your home folder could not be opened [{error.code}]. Nothing in it is lost: "
+                "tell whoever runs the lab.",
+                error.message,
+            ) from error
+        if old is not None:
+            await self.docker("remove_volume", volume)
+        self.mounts = [{"type": "bind", "source": str(home), "target": HOME}]
+
+    async def run_post_stop_hook(self) -> None:
+        """After every stop, also of a server that ended by itself: let the home go."""
+        await maybe_future(super().run_post_stop_hook())
+        if self.home_mb > 0:
+            try:
+                await asyncio.to_thread(Disks(Path(self.disks_folder)).release, self._home.name)
+            except HubError as error:
+                # it stays mounted, which the next start finds and the next `down` undoes
+                self.log.warning("%s", error)
 
     async def _until_open(self, ip: str, port: int) -> None:
         while True:
@@ -164,6 +208,9 @@ def configure(c: Any, settings: Settings) -> None:
     spawner.remove = True
     labels = {"cyberlab.lab": settings.name, "cyberlab.part": "user"}
     spawner.extra_create_kwargs = {"labels": labels, "hostname": "lab"}
+    spawner.disks_folder = str(settings.disks)
+    spawner.home_mb = settings.home_mb
+    # with a bound, each start puts the user's own disk here
     spawner.mounts = [
         {
             "type": "volume",

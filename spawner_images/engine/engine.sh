@@ -44,6 +44,21 @@ iptables -w -A INPUT -i eth0 -j ACCEPT
 iptables -w -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
 iptables -w -A INPUT -j REJECT
 
+# The swarm's own records lie on another disk than images and containers: a manager that cannot write them, because
+# somebody's build filled the disk, dies and stays dead.
+if [ -d /var/lib/swarm ]; then
+    first="$(sed -n 's/^dockremap:\([0-9]*\):.*/\1/p' /etc/subuid)"
+    records="/var/lib/docker/$first.$first/swarm"
+    install -d -m 710 -g "$first" "${records%/swarm}"
+    mkdir -p -m 700 "$records"
+    if [ ! -d /var/lib/swarm/records ]; then
+        rm -rf /var/lib/swarm/partial
+        cp -a "$records" /var/lib/swarm/partial
+        mv /var/lib/swarm/partial /var/lib/swarm/records
+    fi
+    mount --bind /var/lib/swarm/records "$records"
+fi
+
 mkdir -p "/etc/docker/certs.d/$LAB_REGISTRY"
 cp /certs/ca.crt "/etc/docker/certs.d/$LAB_REGISTRY/ca.crt"
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 SHIPPED = Path("/opt/lab/notebooks")
+SKELETON = Path("/etc/skel")
 FONTS = Path("/opt/lab/matplotlib")
 
 
@@ -44,17 +45,35 @@ def deliver(shipped: Path, home: Path, record: Path) -> None:
             if old == new:
                 delivered[name] = new
                 continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
+        write(target, source.read_bytes())
         delivered[name] = new
-    record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps(delivered, indent=1))
+    write(record, json.dumps(delivered, indent=1).encode())
+
+
+def write(path: Path, content: bytes) -> None:
+    """Whole or not at all: in a full home a file that is written in place would be cut to nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def furnish(home: Path, skeleton: Path) -> None:
+    """A new home starts with the shell's usual files; one that had them and lost them keeps to that."""
+    for source in skeleton.iterdir():
+        write(home / source.name, source.read_bytes())
 
 
 def main() -> None:
     home = Path.home()
+    record = home / ".local" / "share" / "cyberlab" / "delivered.json"
     try:
-        deliver(SHIPPED, home, home / ".local" / "share" / "cyberlab" / "delivered.json")
+        if not record.exists():
+            furnish(home, SKELETON)
+        deliver(SHIPPED, home, record)
         (home / "packages").mkdir(exist_ok=True)  # where `pip install` puts things, see etc/pip.conf
         fonts = home / ".cache" / "matplotlib"
         if not fonts.exists():

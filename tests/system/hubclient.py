@@ -15,6 +15,7 @@ import httpx
 from cyberlab_hub import accounts
 from cyberlab_hub.demo.browser import Browser
 from cyberlab_hub.demo.kernel import Kernel, open_kernel
+from cyberlab_hub.disks import Disks, home_disk
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.steps import Reused
 from cyberlab_hub.setup.up import plan
@@ -67,7 +68,7 @@ class Person:
 
 @contextmanager
 def person(settings: Settings, sign_in: bool = True, word: str = "t") -> Iterator[Person]:
-    """A new, approved account, signed in. Account, server and home volume are removed at the end."""
+    """A new, approved account, signed in. Account, server and home are removed at the end."""
     name = f"{word}{secrets.token_hex(5)}"
     password = secrets.token_urlsafe(12)
     accounts.create_account(settings, name, password)
@@ -81,7 +82,7 @@ def person(settings: Settings, sign_in: bool = True, word: str = "t") -> Iterato
 
 
 def remove_account(settings: Settings, name: str) -> None:
-    """As the administrator: stop the server, delete the account, then remove the home volume."""
+    """As the administrator: stop the server, delete the account, then remove the home."""
     with admin_api(settings) as admin:
         # an account that never signed in is unknown to the hub: make it known, so that deleting finds it
         admin.post(f"/users/{name}")
@@ -95,6 +96,7 @@ def remove_account(settings: Settings, name: str) -> None:
         container.remove(force=True)  # one that died keeps its log
     for volume in engine.volumes.list(filters={"name": f"{settings.name}-home-{name}"}):
         volume.remove()
+    Disks(settings.disks).remove(home_disk(name).name)
 
 
 @dataclass

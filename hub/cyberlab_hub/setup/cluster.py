@@ -14,6 +14,7 @@ from typing import Any
 
 import docker
 
+from cyberlab_hub.disks import Disks
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.service.credentials import hashed
 from cyberlab_hub.service.database import Database
@@ -216,9 +217,8 @@ def _remove_others(
     for container in extra:
         name = container.labels[containers.PART]
         container.remove(force=True)
-        for volume in engine.volumes.list(filters={"name": containers.container_name(settings, name)}):
-            if volume.name == containers.container_name(settings, name):
-                volume.remove(force=True)
+        containers.remove_volume(engine, containers.container_name(settings, name))
+        Disks(settings.disks).remove(name)
         for node in workshop.nodes.list():
             if node.attrs["Description"].get("Hostname") == name:
                 workshop.api.remove_node(str(node.id), force=True)

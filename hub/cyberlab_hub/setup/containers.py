@@ -1,6 +1,7 @@
 """The lab's own containers on the system engine: registry, database, workshop engine, Pis, and what each may do.
 
-A container is made anew when its description or its image changed; its data is in a named volume and stays.
+A container is made anew when its description or its image changed; its data is on a bounded disk (`disks`), or in a
+named volume where the settings say 0, and stays.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import docker
-from docker.types import LogConfig
+from docker.types import LogConfig, Mount
 
 from cyberlab_hub import egress
+from cyberlab_hub.disks import Disk, Disks
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.engines import cage_options, resolvers
@@ -30,6 +32,10 @@ PART = "cyberlab.part"
 DESCRIPTION = "cyberlab.description"
 REGISTRY_UID = 7101
 """The user of ``spawner_images/registry``, who must be able to read the registry's key."""
+INFLUX_UID = 7102
+"""The user of ``spawner_images/influxdb``, who owns its disk."""
+SWARM = "/var/lib/swarm"
+SWARM_MB = 1024
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,9 @@ class Part:
     network: str
     address: str
     volume: str = ""
-    """Where its named volume is mounted; empty: it keeps nothing."""
+    """Where its data is mounted; empty: it keeps nothing."""
+    disks: tuple[tuple[str, Disk], ...] = ()
+    """Where -> which bounded disk. Data not on one of these is in a named volume, without a bound."""
     env: dict[str, str] = field(default_factory=dict)
     certs: tuple[str, ...] = ()
     """Files of `settings.certs` it gets, read-only, in /certs."""
@@ -65,15 +73,25 @@ def registry(settings: Settings) -> Part:
         env={"REGISTRY_AUTH_TOKEN_REALM": settings.token_url, "OTEL_TRACES_EXPORTER": "none"},
         certs=("registry.crt", "registry.key", "token-signer.crt"),
         certs_owner=REGISTRY_UID,
+        disks=_disk("registry", "/var/lib/registry", settings.registry_disk_gb, "REGISTRY", REGISTRY_UID),
         memory_mb=512,
     )
 
 
 def influxdb(settings: Settings) -> Part:
-    return Part("influxdb", "influxdb", "data", settings.influx_address, "/var/lib/influxdb", memory_mb=2048)
+    return Part(
+        "influxdb",
+        "influxdb",
+        "data",
+        settings.influx_address,
+        "/var/lib/influxdb",
+        disks=_disk("influxdb", "/var/lib/influxdb", settings.influx_disk_gb, "INFLUX", INFLUX_UID),
+        memory_mb=2048,
+    )
 
 
 def workshop(settings: Settings) -> Part:
+    engine_disk = _disk("engine", "/var/lib/docker", settings.engine_disk_gb, "ENGINE")
     return Part(
         "engine",
         "engine",
@@ -82,6 +100,8 @@ def workshop(settings: Settings) -> Part:
         "/var/lib/docker",
         env=_engine_env(settings) | {"LAB_LISTEN": "0.0.0.0:2376", "LAB_BUILDS": f"{settings.name}-builds"},
         certs=("ca.crt", "engine.crt", "engine.key"),
+        # the swarm's records have a disk of their own: a manager that cannot write them dies for good
+        disks=(*engine_disk, (SWARM, Disk("swarm", SWARM_MB, mode=0o700))) if engine_disk else (),
         engine=True,
         memory_mb=6144,
     )
@@ -97,6 +117,7 @@ def pi(settings: Settings, number: int) -> Part:
         "/var/lib/docker",
         env=_engine_env(settings, settings.ingest_url.removeprefix("https://")),
         certs=("ca.crt",),
+        disks=_disk(f"pi{number:02d}", "/var/lib/docker", settings.pi_disk_gb, "PI"),
         engine=True,
         memory_mb=settings.pi_memory_mb,
         cpus=settings.pi_cpus,
@@ -128,6 +149,14 @@ def _engine_env(settings: Settings, *more: str) -> dict[str, str]:
     }
 
 
+def _disk(
+    name: str, target: str, gigabytes: int, setting: str, owner: int = 0
+) -> tuple[tuple[str, Disk], ...]:
+    if gigabytes <= 0:
+        return ()
+    return ((target, Disk(name, gigabytes * 1024, f"CYBERLAB_{setting}_DISK_GB", owner)),)
+
+
 # ---------------------------------------------------------------- making and finding
 def container_name(settings: Settings, part: str) -> str:
     return f"{settings.name}-{part}"
@@ -152,14 +181,18 @@ def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
         _copy_certs(settings, part)
         if found.status == "running":
             raise Reused(f"{part.name} runs")
+        _ready_disks(settings, engine, part)
         found.start()
         return f"{part.name} started again"
     if found is not None:
+        if part.disks:
+            found.stop(timeout=10)  # what it wrote last must be on its disk, or on the volume that is copied
         found.remove(force=True)
     _copy_certs(settings, part)
     _write_files(settings, part)
     name = container_name(settings, part.name)
-    if part.volume:
+    _ready_disks(settings, engine, part)
+    if _on_volume(part):
         engine.volumes.create(name, labels={LAB: settings.name})
     network = network_name(settings, part.network)
     # Any: docker-py's stubs want a class here, docker-py itself a plain dict
@@ -174,12 +207,47 @@ def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
         labels={LAB: settings.name, PART: part.name, DESCRIPTION: description, **part.labels},
     )
     engine.api.start(made["Id"])
+    if part.disks:
+        remove_volume(engine, name)  # of a lab from before there were disks; it has been copied
     return f"{part.name} at {part.address}"
+
+
+def _on_volume(part: Part) -> bool:
+    return bool(part.volume) and part.volume not in dict(part.disks)
+
+
+def _ready_disks(settings: Settings, engine: docker.DockerClient, part: Part) -> None:
+    """Mount the disks of a part whose container does not run; the main one takes over an old volume's data."""
+    disks = Disks(settings.disks)
+    for target, disk in part.disks:
+        disks.release(disk.name)  # a disk grows only while it is not mounted
+        name = container_name(settings, part.name)
+        disks.ensure(disk, volume_folder(engine, name) if target == part.volume else None)
+
+
+def volume_folder(engine: docker.DockerClient, name: str) -> Path | None:
+    """Where the data of a named volume is on this machine; None when there is no such volume."""
+    try:
+        return Path(engine.volumes.get(name).attrs["Mountpoint"])
+    except docker.errors.NotFound:
+        return None
+
+
+def remove_volume(engine: docker.DockerClient, name: str) -> None:
+    try:
+        engine.volumes.get(name).remove(force=True)
+    except docker.errors.NotFound:
+        return
 
 
 def _host_config(settings: Settings, engine: docker.DockerClient, part: Part) -> dict[str, Any]:
     config: dict[str, Any] = engine.api.create_host_config(
         binds=_binds(settings, part),
+        # a mount, not a bind: the engine would make the missing folder of a disk that is not mounted
+        mounts=[
+            Mount(target, str(Disks(settings.disks).data(disk.name)), type="bind")
+            for target, disk in part.disks
+        ],
         network_mode=network_name(settings, part.network),
         restart_policy={"Name": "unless-stopped"},
         log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
@@ -199,7 +267,7 @@ def _host_config(settings: Settings, engine: docker.DockerClient, part: Part) ->
 
 
 def _binds(settings: Settings, part: Part) -> list[str]:
-    binds = [f"{container_name(settings, part.name)}:{part.volume}"] if part.volume else []
+    binds = [f"{container_name(settings, part.name)}:{part.volume}"] if _on_volume(part) else []
     binds += [f"{_certs_folder(settings, part)}:/certs:ro"] if part.certs else []
     return binds + ([f"{_files_folder(settings, part)}:/given:ro"] if part.files else [])
 

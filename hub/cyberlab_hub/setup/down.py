@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import docker
 from rich.console import Console
 
+from cyberlab_hub.disks import Disks
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import containers, engines, firewall, images, processes
@@ -27,6 +28,9 @@ def down(settings: Settings, console: Console) -> None:
     else:
         _stop_containers(settings, engine, console)
         firewall.remove(settings)
+    unmounted = Disks(settings.disks).release_all()
+    if unmounted:
+        console.print(f"unmounted {unmounted} disks")
     if processes.stop(settings, "dockerd", seconds=60):
         console.print("stopped the Docker engine that `up` had started")
 
@@ -61,9 +65,14 @@ def clean(settings: Settings, console: Console) -> None:
         network.remove()
     firewall.remove(settings)
     removed = _remove_images(engine)
+    # before the folder goes: a disk that is still in use must stop this, not be emptied
+    disks = Disks(settings.disks)
+    homes_and_parts = sum(disks.remove(name) for name in disks.names())
     processes.stop(settings, "dockerd", seconds=60)
     shutil.rmtree(settings.state, ignore_errors=True)
-    console.print(f"removed {len(volumes)} volumes, {removed} images and {settings.state}")
+    console.print(
+        f"removed {homes_and_parts} disks, {len(volumes)} volumes, {removed} images and {settings.state}"
+    )
 
 
 def _remove_images(engine: docker.DockerClient) -> int:

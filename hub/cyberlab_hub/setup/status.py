@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cyberlab_hub.disks import HOME, Disks
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import containers, engines, processes
 from cyberlab_hub.setup.health import health_urls, healthy
+
+GB = 2**30
 
 
 @dataclass(frozen=True)
@@ -15,6 +18,8 @@ class PartState:
     part: str
     ok: bool
     detail: str
+    warning: bool = False
+    """It runs, and the detail says what needs attention."""
 
 
 def collect(settings: Settings) -> list[PartState]:
@@ -31,6 +36,7 @@ def collect(settings: Settings) -> list[PartState]:
     if len(rows) == 1:
         rows.append(PartState("lab", ok=False, detail="not set up; run `make up`"))
     rows.append(_workshop(settings))
+    rows += _disks(settings)
     for name, url in health_urls(settings).items():
         running_process = processes.find(settings, name)
         answers = running_process is not None and healthy(settings, url)
@@ -38,6 +44,25 @@ def collect(settings: Settings) -> list[PartState]:
         rows.append(
             PartState(name, answers, detail if answers or not running_process else f"{detail}, no answer")
         )
+    return rows
+
+
+def _disks(settings: Settings) -> list[PartState]:
+    """The host's own disk, and each bounded disk of a part. Homes are in `cyberlab-hub user list`."""
+    disks = Disks(settings.disks)
+    free, promised = disks.host_free() // GB, disks.promised() // GB
+    rows = [
+        PartState(
+            "disk",
+            ok=True,
+            detail=f"{free} GB free where {settings.state} is; the lab's disks may still take {promised} GB",
+            warning=promised > free,
+        )
+    ]
+    for name in disks.names():
+        use = disks.use(name)
+        if use is not None and disks.mounted(name) and not name.startswith(HOME):
+            rows.append(PartState(f"disk {name}", ok=True, detail=f"{use} used", warning=use.nearly_full))
     return rows
 
 

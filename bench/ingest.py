@@ -19,6 +19,8 @@ from queue import Empty, SimpleQueue
 from cyberlab_edge.uplink import Uplink, Verdict
 from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.store import database_of
+from cyberlab_hub.service.database import Database
+from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import certs
 
@@ -81,6 +83,11 @@ def main(points: int) -> None:
             store.set_up()
             store.ensure_owner("anna")
             token = gateway.token("anna")
+            database = Database.open(settings.db_url)
+            Quotas(database).set(
+                "user", "anna", "points", 1_000_000_000
+            )  # the gateway is measured, not the quota
+            database.close()
             with gateway.running():
 
                 def through() -> Callable[[bytes], object]:

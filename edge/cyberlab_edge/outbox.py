@@ -196,6 +196,9 @@ class Outbox:
     def _pause(self, answer: Answer) -> None:
         self._attempt += 1
         seconds = self._wait(self._attempt)
+        if answer.wait is not None:
+            # as asked, and a little more, differently for each device: they share one quota
+            seconds = answer.wait * random.uniform(1.0, 1.5)  # noqa: S311 - not a secret
         if self._attempt == 2:
             log.warning("readings are kept here and sent later: %s", answer.reason)
         deadline = time.monotonic() + seconds
@@ -204,7 +207,7 @@ class Outbox:
                 return
             while not self._closed and (left := deadline - time.monotonic()) > 0:
                 self._changed.wait(min(left, IN_A_HURRY))
-                if self._hurry:
+                if self._hurry and answer.wait is None:
                     return
 
     def _drop_oldest(self) -> None:

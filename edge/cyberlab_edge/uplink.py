@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 SECONDS = 10.0
 """Longest wait for a connection and for an answer."""
+WAIT_MAX = 120
+"""Longest wait in seconds that the gateway can ask for."""
 
 
 class Verdict(Enum):
@@ -32,6 +34,8 @@ class Answer:
     reason: str = ""
     refused: tuple[str, ...] = ()
     """Reasons of refused lines, with `TAKEN`."""
+    wait: float | None = None
+    """With `LATER`: seconds that the gateway asks to wait."""
 
 
 class Uplink:
@@ -57,24 +61,24 @@ class Uplink:
         """Never raises for the network or a missing file: that is `LATER` with the reason."""
         try:
             self._token = self._token or self._token_file.read_text().strip()
-            status, text = self._post(body)
+            status, text, wait = self._post(body)
             if status == 401:
                 # the token may have been renewed since it was read
                 fresh = self._token_file.read_text().strip()
                 if fresh != self._token:
                     self._token = fresh
-                    status, text = self._post(body)
+                    status, text, wait = self._post(body)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
             return Answer(Verdict.LATER, f"{type(error).__name__}: {error}")
-        return _answer(status, text)
+        return _answer(status, text, wait)
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _post(self, body: bytes) -> tuple[int, bytes]:
+    def _post(self, body: bytes) -> tuple[int, bytes, str | None]:
         kept = self._connection is not None
         try:
             return self._exchange(body)
@@ -85,7 +89,7 @@ class Uplink:
         # a kept connection may have been closed by the other side; equal points are one point
         return self._exchange(body)
 
-    def _exchange(self, body: bytes) -> tuple[int, bytes]:
+    def _exchange(self, body: bytes) -> tuple[int, bytes, str | None]:
         if self._connection is None:
             context = ssl.create_default_context(cafile=self._ca_file)
             self._connection = http.client.HTTPSConnection(
@@ -102,10 +106,10 @@ class Uplink:
             },
         )
         response = self._connection.getresponse()
-        return response.status, response.read()
+        return response.status, response.read(), response.getheader("Retry-After")
 
 
-def _answer(status: int, text: bytes) -> Answer:
+def _answer(status: int, text: bytes, wait: str | None = None) -> Answer:
     content = _json(text)
     if status == 200:
         refused = content.get("refused")
@@ -123,7 +127,14 @@ def _answer(status: int, text: bytes) -> Answer:
     if status in (400, 422):
         return Answer(Verdict.NEVER, reason)
     # also 401, 403 and 404: an operator can mend these, and then nothing has been lost
-    return Answer(Verdict.LATER, reason)
+    return Answer(Verdict.LATER, reason, wait=_seconds(wait))
+
+
+def _seconds(text: str | None) -> float | None:
+    """Retry-After in its form with seconds, within reason."""
+    if text is None or not (text.isascii() and text.isdigit()):
+        return None
+    return float(min(int(text[:6]), WAIT_MAX))
 
 
 def _json(text: bytes) -> dict[str, Any]:

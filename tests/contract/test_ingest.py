@@ -25,6 +25,7 @@ from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.store import FLEET, database_of
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
+from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import certs
 from influx_server import Server, free_port, make_server, need_influxd
@@ -255,6 +256,23 @@ def test_a_program_that_just_ends_loses_nothing(running: Gateway, owner: str) ->
         [sys.executable, "-c", code], env=running.env(token), timeout=30, capture_output=True
     )
     assert (done.returncode, done.stderr) == (0, b"")
+    assert_all_there(running.read(owner, "count"), 7)
+
+
+# ---------------------------------------------------------------- readings a second
+def test_over_the_quota_readings_wait_on_the_device_and_none_is_lost(running: Gateway, owner: str) -> None:
+    token = running.token(owner)
+    database = Database.open(running.settings.db_url)
+    Quotas(database).set("user", owner, "points", 10)
+    database.close()
+    flood = b"\n".join(b"flood value=1 %d" % (time.time_ns() + n) for n in range(130))
+    assert send(running, token, flood).verdict is Verdict.TAKEN  # a burst of 100, and a debt
+    other = send(running, running.token(owner), b"flood value=1 %d" % time.time_ns())
+    assert (other.verdict, other.wait is not None and other.wait > 0) == (Verdict.LATER, True)
+    assert "than the 10 that are possible (set for you by an administrator)" in other.reason
+    program = running.program(token, "7", "0")
+    out, _ = program.communicate(timeout=60)
+    assert (program.returncode, out) == (0, "published\n")
     assert_all_there(running.read(owner, "count"), 7)
 
 

@@ -8,11 +8,13 @@ import uvicorn
 
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.app import create_app
+from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.audit_post import AuditPost
 from cyberlab_hub.service.database import Database
+from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings, load
 
 PORT = 8443
@@ -27,7 +29,9 @@ def serve(settings: Settings, port: int = PORT, host: str = "") -> None:
     database = Database.open(settings.db_url, upgrade=False)
     post = AuditPost(lambda: Audit(database))
     try:
-        app = create_app(open_store(settings), Tokens(database), post.put)
+        quotas = Quotas(database)
+        pace = Pace(lambda owner: quotas.of(owner, "points"))
+        app = create_app(open_store(settings), Tokens(database), pace, post.put)
         uvicorn.run(
             app,
             host=host or settings.gateway("devices"),

@@ -6,6 +6,7 @@ them. So an overloaded or cut-off gateway loses nothing, and says no early inste
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,7 +17,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
-from cyberlab_hub.ingest.intake import take
+from cyberlab_hub.ingest.intake import paced, take
+from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import BUSY, Note, Refusals, logged
 from cyberlab_hub.ingest.store import FLEET, Store
 from cyberlab_hub.ingest.tokens import Sender, Tokens
@@ -38,7 +40,7 @@ class TooLarge(HubError):
 _STATUS[TooLarge] = 413
 
 
-def create_app(store: Store, tokens: Tokens, note: Note = logged) -> FastAPI:
+def create_app(store: Store, tokens: Tokens, pace: Pace, note: Note = logged) -> FastAPI:
     """The gateway's application. Closes `store` at its end. `note` takes what the audit should know, at once."""
 
     @asynccontextmanager
@@ -47,7 +49,7 @@ def create_app(store: Store, tokens: Tokens, note: Note = logged) -> FastAPI:
         store.close()
 
     app = FastAPI(title="cyberlab ingest", lifespan=lifespan, openapi_url=None)
-    gate = _Gate(store, tokens, Refusals(note))
+    gate = _Gate(store, tokens, pace, Refusals(note))
     app.add_exception_handler(HubError, _told)
     app.add_api_route("/api/v1/write", gate.write, methods=["POST"], response_model=Written)
     app.add_api_route("/health", gate.health, methods=["GET"])
@@ -55,7 +57,8 @@ def create_app(store: Store, tokens: Tokens, note: Note = logged) -> FastAPI:
 
 
 class _Gate:
-    def __init__(self, store: Store, tokens: Tokens, refusals: Refusals) -> None:
+    def __init__(self, store: Store, tokens: Tokens, pace: Pace, refusals: Refusals) -> None:
+        self._pace = pace
         self._store = store
         self._refusals = refusals
         self._tokens = tokens
@@ -96,7 +99,9 @@ class _Gate:
         return self._tokens.sender(token)
 
     def _take(self, sender: Sender, tags: dict[str, str], body: bytes) -> Written:
-        return take(self._store, FLEET if sender.agent else sender.owner, body, tags, common=sender.agent)
+        if sender.agent:  # the lab's own: no user's quota
+            return take(self._store, FLEET, body, tags, common=True)
+        return paced(self._pace, self._store, sender.owner, body, tags)
 
 
 def _bearer(request: Request) -> str:
@@ -131,5 +136,7 @@ async def _told(_: Request, error: Exception) -> JSONResponse:
         error.info() if status != 500 else ErrorInfo(code="internal", message="The gateway made a mistake.")
     )
     # a client that still sends a refused body must not have the rest of it taken for its next request
-    headers = {"Connection": "close"} if status == 413 else None
+    headers = {"Connection": "close"} if status == 413 else {}
+    if isinstance(error, OverQuota) and error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
     return JSONResponse(ErrorBody(error=info).model_dump(), status_code=status, headers=headers)

@@ -6,9 +6,25 @@ from collections.abc import Mapping
 
 from cyberlab.wire import Written
 
-from cyberlab_hub.errors import NotFound
+from cyberlab_hub.errors import NotFound, PartDown
 from cyberlab_hub.ingest.lines import merge, stamp
+from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import COMMON, Store, database_of
+
+
+def paced(pace: Pace, store: Store, owner: str, body: bytes, tags: Mapping[str, str]) -> Written:
+    """`take` for a user: every line counts towards the owner's quota, also one that is then refused.
+
+    Raises:
+        OverQuota: ``quota-points``. PartDown: as `take`; what was not written does not count.
+    """
+    points = body.count(b"\n") + 1
+    pace.take(owner, points)
+    try:
+        return take(store, owner, body, tags)
+    except PartDown:
+        pace.give_back(owner, points)
+        raise
 
 
 def take(store: Store, owner: str, body: bytes, tags: Mapping[str, str], *, common: bool = False) -> Written:

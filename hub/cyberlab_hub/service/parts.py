@@ -9,6 +9,7 @@ from anyio import CapacityLimiter
 from cyberlab.wire import Catalogue, JobKind
 from fastapi import Depends, Request
 
+from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import Store
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.auth import Auth
@@ -55,6 +56,8 @@ class Parts:
     quotas: Quotas
     health: Health
     streams: OpenStreams
+    pace: Pace
+    """How fast notebooks may write readings."""
     queries: CapacityLimiter
     """Threads that read from InfluxDB: a few slow queries must not hold up everything else."""
 
@@ -93,6 +96,7 @@ def assemble(
         quotas=quotas,
         health=Health(settings, database, workshop, store, hub),
         streams=OpenStreams(),
+        pace=Pace(lambda owner: quotas.of(owner, "points")),
         queries=CapacityLimiter(QUERIES_AT_ONCE),
     )
 

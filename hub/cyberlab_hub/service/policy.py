@@ -6,6 +6,7 @@ catalogue, the devices, what is in use.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -54,7 +55,7 @@ QUOTAS: Mapping[str, Quota] = {
         2_000,
         "Readings a second",
         "readings a second",
-        "Nothing is lost: what is over is kept and sent a moment later. Measure less often if it goes on.",
+        "Measure less often, or fewer things, if it goes on.",
         "points/s",
     ),
     "specs": Quota(200, "Saved forms", "saved forms", "Delete one that you do not need any more."),
@@ -158,6 +159,18 @@ def devices_within(allowed: Allowance, occupied: Collection[str], wanted: Collec
         f"Your deployments would be on {together} devices: {len(occupied)} now and {len(added)} more. "
         f"{allowed.value} are possible ({allowed.whence}). {rule.advice}",
         allowed.view(len(occupied)),
+    )
+
+
+def too_fast(allowed: Allowance, seconds: float) -> OverQuota:
+    """The refusal of a batch of readings; the same batch may come again after `seconds`."""
+    return OverQuota(
+        f"quota-{allowed.quota}",
+        f"More readings a second came from you than the {allowed.value} that are possible ({allowed.whence}). "
+        f"Devices keep theirs and send them by themselves later; anything else may send these again in "
+        f"{math.ceil(seconds)} s. {QUOTAS[allowed.quota].advice}",
+        allowed.view(),
+        retry_after=seconds,
     )
 
 

@@ -34,7 +34,11 @@ CODE = {
     "lab": ["hub/cyberlab_hub", "extensions/cyberlab/spec", "extensions/cyberlab/wire.py"],
     "ingest": [
         "hub/cyberlab_hub/ingest",
+        "hub/cyberlab_hub/service/audit.py",
+        "hub/cyberlab_hub/service/audit_post.py",
         "hub/cyberlab_hub/service/models.py",
+        "hub/cyberlab_hub/service/policy.py",
+        "hub/cyberlab_hub/service/quotas.py",
         "hub/cyberlab_hub/settings.py",
     ],
     "hub": [

@@ -201,3 +201,24 @@ def test_back_off_grows_to_half_a_minute_with_jitter() -> None:
     assert 0.1 < backoff(1) <= 0.25
     assert 15 <= backoff(12) <= 30
     assert len({backoff(5) for _ in range(20)}) > 10
+
+
+def test_a_gateway_that_asks_for_time_gets_it_also_while_somebody_waits(gateway: Gateway) -> None:
+    gateway.answer = lambda _: Answer(Verdict.LATER, "quota-points", wait=60)
+    box = Outbox(gateway, limit=100, wait=lambda _: 0.0)
+    box.put(point(1))
+    assert not box.flush(0.7)  # without the minute asked for it would have been tried again and again
+    assert gateway.tries == 1
+    assert box.waiting == 1
+    box.close(0)
+
+
+def test_after_the_time_asked_for_the_same_points_come_again(gateway: Gateway) -> None:
+    answers = [Answer(Verdict.LATER, "quota-points", wait=0.05), TAKEN]
+    gateway.answer = lambda _: answers.pop(0)
+    box = Outbox(gateway, limit=100)
+    for number in range(3):
+        box.put(point(number))
+    assert box.flush(5)
+    assert gateway.values == [0, 1, 2]
+    box.close(1)

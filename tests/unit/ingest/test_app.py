@@ -15,10 +15,12 @@ from cyberlab.wire import AuditEntry
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.ingest import app as app_module
 from cyberlab_hub.ingest.app import BODY_BYTES, BODY_LINES, create_app
+from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import FLEET, database_of
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
+from cyberlab_hub.service.policy import Allowance
 from fakes import FakeStore
 
 T = 1_700_000_000_000_000_000
@@ -47,7 +49,7 @@ def tokens(tmp_path: Path) -> Iterator[Tokens]:
 
 @pytest.fixture
 def call(store: FakeStore, tokens: Tokens) -> Call:
-    app = create_app(store, tokens)
+    app = create_app(store, tokens, unlimited())
 
     def post(body: object = b"t value=1 %d" % T, **headers: str) -> httpx.Response:
         sent = {"Authorization": "Bearer one", "X-Cyberlab-Device": "pi01", **headers}
@@ -63,6 +65,10 @@ def call(store: FakeStore, tokens: Tokens) -> Call:
         return asyncio.run(go())
 
     return post
+
+
+def unlimited() -> Pace:
+    return Pace(lambda _owner: Allowance("points", 10**9))
 
 
 def code(answer: httpx.Response) -> str:
@@ -158,7 +164,7 @@ def test_too_many_at_once_are_sent_away(
         return write(database, body)
 
     monkeypatch.setattr(store, "write", slow)
-    app = create_app(store, tokens)
+    app = create_app(store, tokens, unlimited())
     headers = {"Authorization": "Bearer one", "X-Cyberlab-Device": "pi01"}
 
     async def crowd() -> list[int]:
@@ -183,7 +189,7 @@ def test_the_audit_hears_who_was_refused_and_who_claimed_to_be_another(
     store: FakeStore, tokens: Tokens
 ) -> None:
     noted: list[AuditEntry] = []
-    app = create_app(store, tokens, noted.append)
+    app = create_app(store, tokens, unlimited(), noted.append)
 
     async def go(token: str, device: str, body: bytes) -> int:
         headers = {"Authorization": f"Bearer {token}", "X-Cyberlab-Device": device}
@@ -201,3 +207,34 @@ def test_the_audit_hears_who_was_refused_and_who_claimed_to_be_another(
     ]
     assert {e.address for e in noted} == {"127.0.0.1"}
     assert "stolen" not in str(noted)
+
+
+# ---------------------------------------------------------------- readings a second
+def test_who_sends_too_fast_is_told_when_to_come_again(store: FakeStore, tokens: Tokens) -> None:
+    clock = [0.0]
+    pace = Pace(lambda _owner: Allowance("points", 1, "group", "course-a"), clock=lambda: clock[0])
+    app = create_app(store, tokens, pace)
+
+    def post(lines: int, sender: str = "one") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {sender}", "X-Cyberlab-Device": "pi01"}
+        body = b"\n".join(b"t value=1 %d" % (T + n) for n in range(lines))
+
+        async def go() -> httpx.Response:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                return await client.post("/api/v1/write", content=body, headers=headers)
+
+        return asyncio.run(go())
+
+    assert post(12).json()["written"] == 12  # the burst is 10; what is over is a debt
+    refused = post(1)
+    assert (refused.status_code, code(refused)) == (429, "quota-points")
+    assert "than the 1 that are possible (for the group “course-a”)" in refused.json()["error"]["message"]
+    assert refused.json()["error"]["quota"]["value"] == 1
+    assert refused.headers["Retry-After"] == "3"
+    assert post(500, "agent").status_code == 200  # the fleet's own are nobody's quota
+    clock[0] = 3.0
+    assert post(1).status_code == 200
+    store.down = PartDown("database-down", "away")
+    clock[0] = 10.0
+    assert [post(5).status_code for _ in range(9)] == [503] * 9  # what was not written does not count

@@ -21,13 +21,14 @@ from pydantic import BaseModel, ValidationError
 
 from cyberlab import sse
 from cyberlab.data import Data, names
-from cyberlab.errors import NotFound, SpecRefused, Unreachable, from_answer, refused
+from cyberlab.errors import NotFound, PartDown, SpecRefused, Unreachable, from_answer, refused
 from cyberlab.jobs import JobHandle
 from cyberlab.spec.deployment import DeploymentSpec
 from cyberlab.spec.image import ImageSpec
 from cyberlab.tables import Table, show_single_views
 from cyberlab.transport import Transport, decoded, path_of, settings
 from cyberlab.wire import (
+    Advice,
     BuildRequest,
     Catalogue,
     Deployment,
@@ -45,7 +46,9 @@ from cyberlab.wire import (
     Problem,
     QuotaUse,
     SavedSpec,
+    SpecAdvice,
     TrialRequest,
+    Unpacked,
 )
 
 if TYPE_CHECKING:
@@ -107,6 +110,38 @@ class Lab(Data):
         from cyberlab.spec.problems import find_problems  # kept out of the start of the command line
 
         return find_problems(spec, self.catalogue())
+
+    def advice(self, spec: ImageSpec) -> Table[Advice]:
+        """What in the spec's Dockerfile works and could be better. Nothing of it stops a build.
+
+        Raises:
+            PartDown: ``advice-unavailable``: this lab has no hadolint.
+        """
+        slim = tuple(entry.model_copy(update={"text": "", "data": None}) for entry in spec.files[:1])
+        asked = _json(spec.model_copy(update={"files": slim}))  # files are never part of the text
+        answer = self._transport.post("/specs/advice", SpecAdvice, asked)
+        if not answer.available:
+            raise PartDown(
+                "advice-unavailable", "This lab gives no advice about Dockerfiles: it has no hadolint."
+            )
+        return Table(Advice, answer.advice)
+
+    def unpack(self, packed: bytes, *, without_top: bool = False) -> Unpacked:
+        """The files of an archive (zip, tar, tar.gz, tar.xz, tar.bz2), for `ImageSpec.files`.
+
+        Args:
+            without_top: when everything lies in one folder, leave that folder out of the paths.
+
+        Raises:
+            SpecRefused: with the archive's problem.
+        """
+        from cyberlab.spec.archives import ArchiveRefused, unpack  # the same that the lab would do
+
+        try:
+            return unpack((packed,), without_top=without_top)
+        except ArchiveRefused as error:
+            problem = Problem(path="files", code=error.code, message=error.message)
+            raise SpecRefused(error.code, "The archive cannot be used.", [problem]) from error
 
     def specs(self) -> Table[SavedSpec]:
         return self._table(SavedSpec, "/specs")

@@ -13,6 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cyberlab.wire import (
+    Advice,
     Deployment,
     Device,
     Image,
@@ -78,6 +79,11 @@ COLUMNS: dict[type[View], Columns] = {
         "created (UTC)": lambda j: _when(j.created),
         "took": _took,
         "outcome": _outcome,
+    },
+    Advice: {
+        "line": lambda a: a.line,
+        "advice": lambda a: a.message,
+        "rule": lambda a: a.code,
     },
     Image: {
         "image": lambda i: f"{i.name}:{i.version}",

@@ -81,6 +81,33 @@ def test_from_nothing_to_a_deployment_and_back(place: Path) -> None:
     assert answer("images") == []
 
 
+def test_a_folder_and_an_archive_are_specs_too(place: Path) -> None:
+    (place / "Weather Station 2").mkdir()
+    (place / "Weather Station 2" / "main.py").write_text("print(1)\n")
+    (place / "Weather Station 2" / ".secret").write_text("x")
+    assert call("build", "Weather Station 2").stdout == "weather-station-2:1\n"
+    with zipfile.ZipFile(place / "Garden.zip", "w") as packed:
+        packed.writestr("garden/main.py", "print(2)\n")
+        packed.writestr("garden/__pycache__/main.pyc", "x")
+    assert call("build", "Garden.zip").stdout == "garden:1\n"
+    (place / "Weather Station 2" / "cyberlab.yaml").write_text("name: own-name\nfiles: [main.py]\n")
+    assert call("build", "Weather Station 2").stdout == "own-name:1\n"
+
+
+def test_a_bad_archive_is_refused_before_it_is_sent(place: Path) -> None:
+    with zipfile.ZipFile(place / "evil.zip", "w") as packed:
+        packed.writestr("../evil.py", "x")
+    assert answer("build", "evil.zip", code=3)["error"]["problems"][0]["code"] == "file-path"
+
+
+def test_advice_is_given_when_asked_for(place: Path) -> None:
+    file = spec_file(place, "advised", pip=["numpy"])
+    told = answer("render", file, "--advice")
+    assert [one["code"] for one in told["advice"]] == ["DL3013"]
+    assert "numpy==2.1.0" in call("render", file, "--advice").stderr
+    assert "advice" not in answer("render", file)
+
+
 def test_init_does_not_overwrite_and_knows_its_scenarios(place: Path) -> None:
     (place / "main.py").write_text("mine")
     assert call("init", "x").exit_code == 3

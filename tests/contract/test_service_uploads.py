@@ -161,3 +161,14 @@ def test_bodies_in_memory_are_bounded_for_each_address_and_in_all(monkeypatch: p
             assert await reader.read(again, of("a"), sent) == bytes(120), "what was answered is forgotten"
 
     asyncio.run(story())
+
+
+# ---------------------------------------------------------------- advice
+def test_advice_stops_nothing_and_is_no_row_of_the_audit(service: ServiceLab) -> None:
+    wanted = body(spec(custom="RUN sudo true"))
+    answer = service.anna.post("/specs/advice", json=wanted)
+    assert answer.status_code == 200
+    assert answer.json()["available"] is True
+    assert [one["code"] for one in answer.json()["advice"]] == ["DL3004"]
+    assert service.anna.post("/builds", json={"spec": wanted}).status_code == 202
+    assert "advise" not in {row["action"] for row in service.root.get("/audit").json()}

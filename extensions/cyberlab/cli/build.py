@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 Spec = Annotated[
     str,
     typer.Argument(
-        metavar="SPEC", help="A spec file (YAML or JSON), or the name of a spec saved in the lab."
+        metavar="SPEC",
+        help="A spec file (YAML or JSON), a folder or archive with your program, or the name of a spec in the lab.",
     ),
 ]
 
 
 def load(out: Out, spec: str) -> ImageSpec:
-    """The spec of a file; if there is no such file and it may be one, of the lab's saved specs."""
+    """The spec of a file, folder or archive; if there is none and it may be one, of the lab's saved specs."""
     path = Path(spec)
     if "/" not in spec and not path.suffix and not path.exists():
         return out.lab.spec(spec)
@@ -65,7 +66,14 @@ def init(
             out.say(f"Next:    cyberlab build {name}.yaml")
 
 
-def render(spec: Spec, json: Json = False) -> None:
+def render(
+    spec: Spec,
+    advice: Annotated[
+        bool,
+        typer.Option("--advice", help="Also say what works and could be better; it never stops a build."),
+    ] = False,
+    json: Json = False,
+) -> None:
     """Show the Dockerfile that a spec becomes, and everything that is wrong with the spec.
 
     Nothing is built or changed. Exit code 3 if the spec has problems.
@@ -74,6 +82,7 @@ def render(spec: Spec, json: Json = False) -> None:
     Examples:
       cyberlab render greenhouse.yaml
       cyberlab render greenhouse.yaml > Dockerfile
+      cyberlab render greenhouse.yaml --advice
     """
     with speaking(json) as out:
         wanted = load(out, spec)
@@ -83,10 +92,14 @@ def render(spec: Spec, json: Json = False) -> None:
         catalogue = out.lab.catalogue()
         problems = find_problems(wanted, catalogue)
         text = dockerfile(wanted, catalogue) if catalogue.base(wanted.base) else ""
+        found = out.lab.advice(wanted) if advice and text else None
         if json and not problems:
-            out.data({"dockerfile": text})
+            told = {} if found is None else {"advice": [one.model_dump(mode="json") for one in found]}
+            out.data({"dockerfile": text} | told)
         elif not json:
             show_dockerfile(out, text)
+        for one in found or ():
+            out.note(f"line {one.line}  {one.message} [{one.code}]")
         if problems:
             raise SpecRefused("spec-refused", f"{wanted.name} cannot be built yet.", problems)
 
@@ -100,12 +113,17 @@ def build(
 ) -> None:
     """Build an image from a spec. An unchanged spec costs nothing: the image from before is used.
 
+    A folder or an archive (zip, tar.gz ...) is a spec too: its files, the base python, and main.py as the program;
+    a file cyberlab.yaml in the folder says otherwise.
+
     Ctrl-C leaves the build running; ``cyberlab logs -f JOB`` takes it up again, ``cyberlab cancel JOB`` stops it.
 
     \b
     Examples:
       cyberlab build greenhouse.yaml
       cyberlab build greenhouse.yaml --detach --json
+      cyberlab build ./greenhouse
+      cyberlab build greenhouse.zip
     """
     with speaking(json) as out:
         handle = out.lab.start_build(load(out, spec))

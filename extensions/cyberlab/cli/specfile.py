@@ -8,6 +8,9 @@
       - lib                            # every file of this folder
       - {path: in.csv, from: may.csv}  # under another name; ../may.csv would be refused
 
+A folder or an archive is a spec as well: its name, its files, and the defaults for everything else; a `cyberlab.yaml`
+in the folder is its spec file.
+
 Only what lies in the folder of the spec file may be sent: a spec from a stranger must not fetch your keys.
 YAML is read as text throughout (``INTERVAL: 1`` is the text "1", ``on`` is "on"): every value of a spec is text,
 and pydantic makes numbers of the ports. Each value's line is kept, so that a problem can point at it.
@@ -17,7 +20,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +29,18 @@ import yaml
 from pydantic import ValidationError
 
 from cyberlab.errors import LabError, SpecRefused, field_path, refused
+from cyberlab.spec.archives import ArchiveRefused, is_archive, unpack
 from cyberlab.spec.files import file_entry
+from cyberlab.spec.gathering import is_clutter
 from cyberlab.spec.image import ImageSpec
+from cyberlab.spec.names import NAME_MAX
 from cyberlab.wire import Problem, SpecLimits
 
 _MAX_BYTES = 20_000_000
 _MAX_VALUES = 20_000
-_SKIPPED = frozenset({"__pycache__", "node_modules", "venv"})
-"""Folders nobody means to send; hidden ones are skipped as well."""
+_MAX_FILES = 2_000
+_PIECE = 65_536
+_OF_A_FOLDER = "cyberlab.yaml"
 
 Where = tuple[str | int, ...]
 
@@ -41,6 +49,8 @@ class SpecFile:
     """One such file. `load` gives the spec; `where` says in which line a field stands."""
 
     def __init__(self, path: Path) -> None:
+        if path.is_dir() and (path / _OF_A_FOLDER).is_file():
+            path /= _OF_A_FOLDER
         self.path = path
         self.lines: dict[str, int] = {}
         """Field path, as in the file -> line number from 1."""
@@ -54,6 +64,10 @@ class SpecFile:
             SpecRefused: it is not a spec, or a file it names cannot be sent; with the problem's field.
             LabError: ``spec-missing``, ``spec-unreadable``.
         """
+        if self.path.is_dir():
+            return self._plain_spec(self.path.resolve().name, self._files([{"from": ".", "path": "."}]))
+        if is_archive(self.path.name):
+            return self._plain_spec(self.path.name.partition(".")[0], self._unpacked())
         raw = self._read_values()
         if not isinstance(raw, dict):
             raise LabError("spec-unreadable", f"{self.path} is not a spec: it should begin with name: ...")
@@ -65,6 +79,27 @@ class SpecFile:
             return ImageSpec.model_validate({**raw, "files": list(self._files(entries))})
         except ValidationError as error:
             raise refused(error, f"spec {self.path.name}") from error
+
+    def _plain_spec(self, name: str, files: Iterable[dict[str, Any]]) -> ImageSpec:
+        """These files, and the defaults for everything else; named like the folder or archive."""
+        plain = (
+            re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-").lstrip("0123456789-")[:NAME_MAX].rstrip("-")
+        )
+        return ImageSpec.model_validate({"name": plain or "my-image", "files": list(files)})
+
+    def _unpacked(self) -> Iterator[dict[str, Any]]:
+        try:
+            with self.path.open("rb") as file:
+                unpacked = unpack(iter(lambda: file.read(_PIECE), b""), without_top=True)
+        except OSError as error:
+            raise LabError("spec-unreadable", f"{self.path} cannot be read: {error.strerror}.") from error
+        except ArchiveRefused as error:
+            raise SpecRefused(
+                "spec-refused",
+                f"{self.path.name} cannot be used.",
+                [Problem(path="files", code=error.code, message=error.message)],
+            ) from error
+        return (entry.model_dump(exclude_none=True) for entry in unpacked.files)
 
     def where(self, field: str) -> str:
         """``greenhouse.yaml:4``, the line of the field or of what it is part of."""
@@ -134,6 +169,8 @@ class SpecFile:
         total = 0
         for index, entry in enumerate(entries):
             for file in self._entry(index, entry):
+                if len(self._origin) >= _MAX_FILES:
+                    raise self._refused(index, "files-too-many", "There are thousands of files. Send fewer.")
                 total += len(file.get("text") or file.get("data") or "")
                 if total > 2 * SpecLimits().total_bytes:  # base64 counted in; the lab counts exactly
                     raise self._refused(
@@ -161,7 +198,8 @@ class SpecFile:
             yield self._read(index, target, source)
 
     def _local(self, index: int, name: str) -> Path:
-        folder = self.path.resolve().parent
+        here = self.path.resolve()
+        folder = here if here.is_dir() else here.parent
         source = (folder / name).resolve()
         if not source.is_relative_to(folder):
             message = f"{name} does not lie in the folder of {self.path.name}. Copy it there: only that may be sent."
@@ -192,10 +230,10 @@ class SpecFile:
 def _walk(folder: Path) -> Iterator[Path]:
     """The files below, sorted; neither hidden ones nor links."""
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(one for one in folders if one not in _SKIPPED and not one.startswith("."))
+        folders[:] = sorted(one for one in folders if not is_clutter(one))
         for name in sorted(files):
             path = Path(parent, name)
-            if not name.startswith(".") and path.is_file() and not path.is_symlink():
+            if not is_clutter(name) and path.is_file() and not path.is_symlink():
                 yield path
 
 

@@ -27,7 +27,7 @@ from cyberlab.spec.gathering import ArchiveRefused, Gathering, damaged
 from cyberlab.spec.image import FileEntry
 from cyberlab.wire import SpecLimits, Unpacked
 
-__all__ = ["PACKED_BYTES", "ArchiveRefused", "is_archive", "unpack"]
+__all__ = ["PACKED_BYTES", "ArchiveRefused", "gather", "is_archive", "unpack"]
 
 PACKED_BYTES = 8_500_000
 """Of the archive itself: the files of a spec, not packed at all, and their names."""
@@ -67,6 +67,28 @@ def unpack(
         read_tar(_Exactly(_Inflated(packed, unpacker).read if unpacker else packed.read), gathering)
     files = gathering.files()
     return Unpacked(files=_without_top(files) if without_top else files, skipped=gathering.skipped)
+
+
+def gather(
+    files: Iterable[tuple[str, bytes]],
+    limits: SpecLimits | None = None,
+    *,
+    without_top: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> Unpacked:
+    """The files of a folder that a browser sent, by the same rules.
+
+    Raises:
+        ArchiveRefused
+    """
+    gathering = Gathering(limits or SpecLimits(), clock)
+    for name, content in files:
+        gathering.count()
+        gathering.begin(name)
+        gathering.take(content)
+        gathering.end()
+    kept = gathering.files()
+    return Unpacked(files=_without_top(kept) if without_top else kept, skipped=gathering.skipped)
 
 
 def _without_top(files: tuple[FileEntry, ...]) -> tuple[FileEntry, ...]:

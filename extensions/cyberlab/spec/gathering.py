@@ -69,7 +69,7 @@ class Gathering:
     def tick(self) -> None:
         if self._clock() > self._until:
             raise ArchiveRefused(
-                "archive-slow", f"Unpacking took longer than {SECONDS:g} s. Send fewer files."
+                "archive-slow", f"Reading the files took longer than {SECONDS:g} s. Send fewer files."
             )
 
     def count(self) -> None:
@@ -80,7 +80,7 @@ class Gathering:
         if self._entries > most:
             raise ArchiveRefused(
                 "archive-too-many",
-                f"The archive has more than {most:,} entries. Leave out folders such as node_modules or venv.",
+                f"There are more than {most:,} files and folders. Leave out folders such as node_modules or venv.",
             )
 
     def folder(self, name: str) -> None:
@@ -103,7 +103,7 @@ class Gathering:
         elif len(self._kept) >= self._limits.files:
             raise ArchiveRefused(
                 "files-too-many",
-                f"The archive has more than {self._limits.files} files. Leave out what the program does not need.",
+                f"There are more than {self._limits.files} files. Leave out what the program does not need.",
             )
 
     def announced(self, size: int) -> None:
@@ -133,7 +133,7 @@ class Gathering:
 
     def files(self) -> tuple[FileEntry, ...]:
         if not self._kept:
-            raise ArchiveRefused("archive-empty", "There is no file in this archive that could be added.")
+            raise ArchiveRefused("archive-empty", "There is no file in it that could be added.")
         return tuple(sorted(self._kept, key=lambda entry: entry.path))
 
     # ------------------------------------------------------------ names
@@ -160,7 +160,7 @@ class Gathering:
             )
         if not folder:
             raise ArchiveRefused(
-                "file-duplicate", f"{shown(path)} is in the archive twice. Remove one and pack again."
+                "file-duplicate", f"{shown(path)} is there twice. Remove one and pack again."
             )
 
     def _too_large(self) -> ArchiveRefused:
@@ -173,7 +173,7 @@ class Gathering:
     def _too_much(self) -> ArchiveRefused:
         return ArchiveRefused(
             "files-too-large",
-            f"Unpacked, the archive has more than {self._limits.total_bytes / 1e6:g} MB. Leave out the largest files.",
+            f"The files have more than {self._limits.total_bytes / 1e6:g} MB in all. Leave out the largest files.",
         )
 
 

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import Store
+from cyberlab_hub.service.advice import Adviser
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.auth import Auth
 from cyberlab_hub.service.builds import Builds
@@ -51,6 +52,7 @@ class Parts:
     trials: Trials
     deployments: Deployments
     specs: Specs
+    adviser: Adviser
     uploads: Uploads
     shares: Shares
     quotas: Quotas
@@ -91,6 +93,7 @@ def assemble(
         trials=Trials(jobs, images, workshop, quotas),
         deployments=Deployments(database, jobs, images, catalogue, credentials, workshop, store, quotas),
         specs=Specs(database, quotas),
+        adviser=Adviser(),
         uploads=Uploads(),
         shares=Shares(database, store),
         quotas=quotas,

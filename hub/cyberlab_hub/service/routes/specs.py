@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from anyio import to_thread
 from cyberlab.spec import ImageSpec
-from cyberlab.wire import SavedSpec
-from fastapi import APIRouter
+from cyberlab.wire import SavedSpec, SpecAdvice
+from fastapi import APIRouter, Request
 
 from cyberlab_hub.service.auth import User
 from cyberlab_hub.service.parts import Lab
@@ -16,6 +17,14 @@ router = APIRouter(prefix="/specs", tags=["specs"])
 def list_specs(lab: Lab, caller: User) -> list[SavedSpec]:
     """Your saved forms, the last changed first."""
     return lab.specs.of(caller.name)
+
+
+@router.post("/advice")
+async def advise(lab: Lab, caller: User, request: Request, spec: ImageSpec) -> SpecAdvice:
+    """What in the form's Dockerfile works and could be better. It never stops a build."""
+    request.state.changes_nothing = True
+    catalogue = await to_thread.run_sync(lab.catalogue.plain)
+    return await lab.adviser.about(caller.name, spec, catalogue)
 
 
 @router.get("/{name}")

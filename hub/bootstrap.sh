@@ -3,7 +3,7 @@
 # Python environment. Does only what is missing; says what it does. Mirrors, proxies and certificate authorities are
 # those this machine is set up with.
 #
-#   hub/bootstrap.sh [--tests]      --tests: also what the browser tests need (Chromium)
+#   hub/bootstrap.sh [--tests]      --tests: also what the tests need (Chromium, skopeo)
 set -eu
 cd "$(dirname "$0")/.."
 state="${CYBERLAB_STATE:-/var/lib/cyberlab}"
@@ -32,6 +32,7 @@ need nodejs node
 need curl curl
 if [ "${1:-}" = --tests ]; then
     need chromium chromium
+    need skopeo skopeo
     [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
 fi
 

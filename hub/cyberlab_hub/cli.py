@@ -31,9 +31,11 @@ user_app = typer.Typer(help="Accounts: list, add, approve, set a password.", no_
 device_app = typer.Typer(
     help="Devices: list them, move them to a cluster, enrol and remove them.", no_args_is_help=True
 )
+registry_app = typer.Typer(help="The registry: give back the space of deleted images.", no_args_is_help=True)
 app.add_typer(user_app, name="user")
 app.add_typer(device_app, name="device")
 app.add_typer(cli_quota.app, name="quota")
+app.add_typer(registry_app, name="registry")
 
 
 @contextmanager
@@ -244,6 +246,17 @@ def user_password(name: str) -> None:
             # the demonstration signs in with it
             write_private(settings.secrets / "student.password", password.encode())
         print(password)
+
+
+# ---------------------------------------------------------------- registry
+@registry_app.command("clean")
+def registry_clean() -> None:
+    """Give back the space of deleted images. The registry is away for some seconds; builds that push go first."""
+    from cyberlab_hub.setup.engines import system_engine
+    from cyberlab_hub.setup.registry import clean as collect
+
+    with _session() as (settings, console), _noted(settings, "clean_registry", "registry"):
+        console.print(f"{collect(settings, system_engine())} layers and manifests removed")
 
 
 # ---------------------------------------------------------------- devices

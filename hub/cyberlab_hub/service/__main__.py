@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -28,6 +29,7 @@ from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.hub import Hub
 from cyberlab_hub.service.parts import Parts, assemble
 from cyberlab_hub.service.registry_tokens import RegistryTokens, Signer, create_token_app
+from cyberlab_hub.service.usage import room
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop.workshop import DockerWorkshop
 
@@ -52,7 +54,12 @@ def listeners(settings: Settings, parts: Parts) -> tuple[Listener, Listener]:
     certs = settings.certs
     signer = Signer.load((certs / "token-signer.crt").read_bytes(), (certs / "token-signer.key").read_bytes())
     tokens = RegistryTokens(
-        parts.auth, parts.credentials, signer, settings.secret("registry.lab"), parts.audit
+        parts.auth,
+        parts.credentials,
+        signer,
+        settings.secret("registry.lab"),
+        parts.audit,
+        partial(room, parts),
     )
     common: dict[str, Any] = {
         "log_config": None,

@@ -64,8 +64,7 @@ class Builds:
             )
 
     def _room(self, owner: str, allowed: policy.Allowance) -> None:
-        """An image may take its owner over the line; after that there is no room for another one."""
-        policy.within(allowed, self._workshop.stored_bytes(owner) / 1e9, more=1e-9)
+        policy.room(allowed, self._workshop.stored_bytes(owner))
 
     def _built_before(self, owner: str, spec: ImageSpec, catalogue: Catalogue) -> ImageRow | None:
         base = self._catalogue.base(spec.base)

@@ -139,6 +139,15 @@ def within(allowed: Allowance, in_use: float, more: float = 1) -> None:
     )
 
 
+def room(allowed: Allowance, stored_bytes: int) -> None:
+    """Whether there is room for an image. One may take its owner over the line; then there is none for another.
+
+    Raises:
+        OverQuota: ``quota-gigabytes``.
+    """
+    within(allowed, stored_bytes / 1e9, more=1e-9)
+
+
 def _plain(number: float) -> str:
     return f"{number:.2f}".rstrip("0").rstrip(".")
 

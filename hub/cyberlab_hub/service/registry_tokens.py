@@ -4,9 +4,11 @@ Three kinds of accounts, and nothing else:
 
     _lab          everything; the lab service itself
     d...-...      a deployment's devices: pull exactly one repository
-    a hub user    with a hub token as password: pull and push ``user/*``
+    a hub user    with a hub token as password: pull and delete ``user/*``, and push while there is room (quota
+                  `gigabytes`, measured in the registry itself)
 
-A token carries what was asked for *and* is allowed; it may be empty, and the registry then says no.
+A token carries what was asked for *and* is allowed; it may be empty, and the registry then says no. Only a push
+without room is answered with the reason, in the registry's own form of an error: clients print it.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from cyberlab.wire import AuditEntry
+from cyberlab.wire import AuditEntry, ErrorBody
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, PartDown
+from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
 from cyberlab_hub.service.answers import answer, status_of
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.auth import USE, Auth, require
@@ -45,6 +47,8 @@ LIFETIME_SECONDS = 300
 SKEW_SECONDS = 30
 """Clocks of devices may be behind by so much."""
 LAB_ACCOUNT = "_lab"
+PUSH_SECONDS = 60
+"""A user's token to push lives shorter: for so long it stays good when the quota is full. The protocol's least."""
 
 _SCOPE = re.compile(r"([a-z]+(?:\([a-z]+\))?):([A-Za-z0-9._/:*-]{1,400}):([a-z*,]{1,100})")
 _REPOSITORY = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*")
@@ -75,7 +79,14 @@ class Signer:
         return cls(private, x509.load_pem_x509_certificate(certificate))
 
 
-def sign(signer: Signer, account: str, access: Iterable[Access], at: float, identity: str) -> str:
+def sign(
+    signer: Signer,
+    account: str,
+    access: Iterable[Access],
+    at: float,
+    identity: str,
+    seconds: int = LIFETIME_SECONDS,
+) -> str:
     """The JWT, ES256, with the certificate in `x5c`. Pure: `at` in Unix seconds, `identity` must be unique."""
     der = signer.certificate.public_bytes(serialization.Encoding.DER)
     claims = {
@@ -84,7 +95,7 @@ def sign(signer: Signer, account: str, access: Iterable[Access], at: float, iden
         "aud": SERVICE,
         "iat": int(at),
         "nbf": int(at) - SKEW_SECONDS,
-        "exp": int(at) + LIFETIME_SECONDS,
+        "exp": int(at) + seconds,
         "jti": identity,
         "access": [{"type": a.type, "name": a.name, "actions": list(a.actions)} for a in access],
     }
@@ -110,12 +121,16 @@ def pull_only(repository: str) -> Rule:
 
 
 def own_namespace(user: str) -> Rule:
-    return lambda access: _of(access, access.name.startswith(f"{user}/"), {"pull", "push"})
+    return lambda access: _of(access, access.name.startswith(f"{user}/"), {"pull", "push", "delete"})
 
 
 def _of(access: Access, allowed: bool, actions: set[str]) -> tuple[str, ...]:
     if not allowed or access.type != "repository" or not _REPOSITORY.fullmatch(access.name):
         return ()
+    if (
+        "*" in access.actions
+    ):  # how clients ask for deletion; never passed on, because it would mean everything
+        return tuple(sorted(actions))
     return tuple(action for action in access.actions if action in actions)
 
 
@@ -123,6 +138,16 @@ def granted(rule: Rule, wanted: Iterable[Access]) -> list[Access]:
     """What of `wanted` the rule allows."""
     allowed = ((access, rule(access)) for access in wanted)
     return [Access(access.type, access.name, actions) for access, actions in allowed if actions]
+
+
+def without_push(access: Iterable[Access]) -> list[Access]:
+    left = (Access(a.type, a.name, tuple(x for x in a.actions if x != "push")) for a in access)
+    return [one for one in left if one.actions]
+
+
+def wants_only_to_push(wanted: Iterable[Access]) -> bool:
+    """To tell a push, which is refused with the reason, from a deletion, for which some clients ask to push too."""
+    return any("push" in one.actions and not {"delete", "*"} & set(one.actions) for one in wanted)
 
 
 def basic(header: str | None) -> tuple[str, str]:
@@ -147,13 +172,37 @@ class RegistryTokens:
     """Answers ``/token``."""
 
     def __init__(
-        self, auth: Auth, credentials: Credentials, signer: Signer, lab_password: str, audit: Audit
+        self,
+        auth: Auth,
+        credentials: Credentials,
+        signer: Signer,
+        lab_password: str,
+        audit: Audit,
+        room: Callable[[str], None],
     ) -> None:
+        """`room` raises OverQuota for an owner whose namespace is full."""
+        self._room = room
         self._auth = auth
         self._audit = audit
         self._credentials = credentials
         self._signer = signer
         self._lab_password = lab_password
+
+    async def _with_room(self, account: str, wanted: list[Access], access: list[Access]) -> list[Access]:
+        """`access` without the right to push when the namespace is full.
+
+        Raises:
+            OverQuota: ``quota-gigabytes``, when pushing is what is wanted. PartDown: ``registry-down``.
+        """
+        if account == LAB_ACCOUNT or not any("push" in one.actions for one in access):
+            return access
+        try:
+            await run_in_threadpool(self._room, account)
+        except OverQuota:
+            if wants_only_to_push(wanted):
+                raise
+            return without_push(access)
+        return access
 
     async def rule(self, account: str, password: str) -> Rule:
         """What that account may do.
@@ -189,19 +238,37 @@ class RegistryTokens:
             if isinstance(error, NotSignedIn):
                 refusal.headers["WWW-Authenticate"] = f'Basic realm="{ISSUER}"'
             return refusal
-        at = time.time()
         wanted = asked(query.getlist("scope"))
-        access = granted(rule, wanted)
+        try:
+            access = await self._with_room(account, wanted, granted(rule, wanted))
+        except (OverQuota, PartDown) as error:
+            return await self._no_room(request, account, wanted, error)
         await self._note_access(request, account, wanted, access)
-        token = sign(self._signer, account, access, at, secrets.token_hex(8))
+        at = time.time()
+        changes = account != LAB_ACCOUNT and any(set(one.actions) - {"pull"} for one in access)
+        seconds = PUSH_SECONDS if changes else LIFETIME_SECONDS
+        token = sign(self._signer, account, access, at, secrets.token_hex(8), seconds)
         issued = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
         body: dict[str, Any] = {
             "token": token,
             "access_token": token,
-            "expires_in": LIFETIME_SECONDS,
+            "expires_in": seconds,
             "issued_at": issued,
         }
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+    async def _no_room(
+        self, request: Request, account: str, wanted: list[Access], error: HubError
+    ) -> Response:
+        if isinstance(error, OverQuota):
+            for one in wanted:
+                await self._note(
+                    request, account, "registry_access", _named(one, list(one.actions)), error.code
+                )
+        status = status_of(error)
+        code = "TOOMANYREQUESTS" if isinstance(error, OverQuota) else "UNAVAILABLE"
+        body = ErrorBody(error=error.info()).model_dump(mode="json")
+        return JSONResponse({**body, "errors": [{"code": code, "message": error.message}]}, status)
 
     # ------------------------------------------------------------ the audit
     async def _refused(self, request: Request, claimed: str, error: HubError) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from cyberlab.wire import JobKind, QuotaUse
 
 from cyberlab_hub.errors import PartDown
+from cyberlab_hub.service import policy
 from cyberlab_hub.service.parts import Parts
 
 
@@ -25,6 +26,13 @@ def usage(parts: Parts, owner: str) -> list[QuotaUse]:
         "streams": lambda: parts.streams.count(owner),
     }
     return [allowed.view(_known(counted.get(name))) for name, allowed in parts.quotas.all_of(owner).items()]
+
+
+def room(parts: Parts, owner: str) -> None:
+    """Raises:
+    OverQuota: ``quota-gigabytes``. PartDown: ``registry-down``, ``database-down``.
+    """
+    policy.room(parts.quotas.of(owner, "gigabytes"), parts.workshop.stored_bytes(owner))
 
 
 def _known(count: Callable[[], float] | None) -> float | None:

@@ -15,6 +15,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cyberlab_hub.errors import NotSignedIn
+from cyberlab_hub.service import policy
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.auth import Auth
 from cyberlab_hub.service.credentials import Credentials
@@ -101,9 +102,10 @@ def on(name: str, *actions: str, kind: str = "repository") -> Access:
 
 def test_a_user_has_the_own_namespace_and_nothing_else() -> None:
     rule = own_namespace("anna")
-    assert granted(rule, [on("anna/blink", "pull", "push", "delete", "*")]) == [
-        on("anna/blink", "pull", "push")
+    assert granted(rule, [on("anna/blink", "pull", "push", "delete", "mount")]) == [
+        on("anna/blink", "pull", "push", "delete")
     ]
+    assert granted(rule, [on("anna/blink", "*")]) == [on("anna/blink", "delete", "pull", "push")]
     for other in (
         "ben/blink",
         "anna",
@@ -122,6 +124,7 @@ def test_a_user_has_the_own_namespace_and_nothing_else() -> None:
 def test_devices_pull_exactly_one_repository() -> None:
     rule = pull_only("anna/blink")
     assert granted(rule, [on("anna/blink", "pull", "push", "*")]) == [on("anna/blink", "pull")]
+    assert granted(rule, [on("anna/blink", "push"), on("anna/blink", "delete")]) == []
     assert granted(rule, [on("anna/blink2", "pull"), on("anna/blin", "pull"), on("ben/x", "pull")]) == []
 
 
@@ -147,13 +150,27 @@ def test_a_password_may_hold_colons() -> None:
 
 
 # ---------------------------------------------------------------- the endpoint
+FULL: set[str] = set()
+"""Owners without room for another image."""
+
+
+def room(owner: str) -> None:
+    if owner in FULL:
+        policy.room(policy.default("gigabytes"), 5_200_000_000)
+
+
+@pytest.fixture(autouse=True)
+def nobody_is_full() -> None:
+    FULL.clear()
+
+
 @pytest.fixture
 def endpoint(tmp_path: Path, signer: Signer) -> Iterator[tuple[Any, Credentials, FakeHub]]:
     database = Database.open(f"sqlite:///{tmp_path}/lab.sqlite")
     hub = FakeHub()
     credentials = Credentials(database)
     auth = Auth(Hub("http://hub.test/hub/api", lambda: "", transport=hub))
-    tokens = RegistryTokens(auth, credentials, signer, "lab-password", Audit(database))
+    tokens = RegistryTokens(auth, credentials, signer, "lab-password", Audit(database), room)
     yield create_token_app(tokens), credentials, hub
     database.close()
 
@@ -250,3 +267,37 @@ def test_what_is_refused_or_pushed_is_in_the_audit(endpoint: Any, tmp_path: Path
         ("anna", "registry_access", "registry:catalog (*)", "not-yours"),
         ("", "registry_sign_in", "anna", "token-refused"),
     ]
+
+
+def test_without_room_a_push_is_refused_with_the_reason_and_deleting_goes_on(endpoint: Any) -> None:
+    app, _, _ = endpoint
+    anna = ("anna", "anna-token")
+    FULL.add("anna")
+    refused = ask(app, anna, scope="repository:anna/blink:pull,push")
+    assert refused.status_code == 429
+    (said,) = refused.json()["errors"]  # the form that docker and skopeo print
+    assert said["code"] == "TOOMANYREQUESTS"
+    assert "You have 5.2 GB of images already, and 5 GB are possible" in said["message"]
+    assert refused.json()["error"]["quota"]["in_use"] == 5.2
+    assert access(ask(app, anna, scope="repository:anna/blink:pull"))[0]["actions"] == ["pull"]
+    for wish in ("*", "pull,push,delete", "push,delete"):
+        (one,) = access(ask(app, anna, scope=f"repository:anna/blink:{wish}"))
+        assert "delete" in one["actions"]
+        assert "push" not in one["actions"]
+    lab = ask(app, ("_lab", "lab-password"), scope="repository:anna/blink:pull,push")
+    assert access(lab)[0]["actions"] == ["pull", "push"]
+    # another's full namespace says nothing to those who may not push there anyway
+    assert access(ask(app, ("ben", "ben-token"), scope="repository:anna/blink:pull,push")) == []
+
+
+def test_a_users_right_to_change_ends_after_a_minute(endpoint: Any) -> None:
+    app, _, _ = endpoint
+    anna = ("anna", "anna-token")
+    lives = {
+        wish: ask(app, anna, scope=f"repository:anna/blink:{wish}").json()["expires_in"]
+        for wish in ("pull", "pull,push", "*")
+    }
+    assert lives == {"pull": 300, "pull,push": 60, "*": 60}
+    token = ask(app, anna, scope="repository:anna/blink:pull,push").json()["token"]
+    claims = opened(token)[1]
+    assert claims["exp"] - claims["iat"] == 60

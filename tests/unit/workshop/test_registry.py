@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop.registry import LAB_SECRET, Registry
+from cyberlab_hub.workshop.stored import Stored
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -87,3 +91,97 @@ def test_a_registry_that_is_not_there_is_down(settings: Settings) -> None:
 
     with pytest.raises(PartDown, match="connection refused"):
         Registry(settings, httpx.MockTransport(refuse)).exists("ann/prog", DIGEST)
+
+
+# ---------------------------------------------------------------- how much it holds
+def name_of(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+class FullRegistry:
+    """A registry with manifests; what they claim about sizes may be wrong."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.token_url = settings.token_url
+        self.blobs: dict[str, int] = {}
+        self.manifests: dict[str, bytes] = {}
+        self.tags: dict[str, dict[str, str]] = {}
+        self.asked: list[str] = []
+
+    def blob(self, word: str, size: int) -> dict[str, Any]:
+        digest = name_of(word.encode())
+        self.blobs[digest] = size
+        return {"digest": digest, "size": size}
+
+    def manifest(self, repository: str, tag: str, content: dict[str, Any]) -> str:
+        body = json.dumps(content).encode()
+        digest = name_of(body)
+        self.manifests[digest] = body
+        self.tags.setdefault(repository, {})[tag] = digest
+        return digest
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if str(request.url).startswith(self.token_url):
+            return httpx.Response(200, json={"token": request.url.params.get("scope", "")})
+        path = request.url.path.removeprefix("/v2/")
+        scope = "registry:catalog:*" if path == "_catalog" else f"repository:{path.rsplit('/', 2)[0]}:pull"
+        if request.headers.get("Authorization") != f"Bearer {scope}":
+            challenge = f'Bearer realm="{self.token_url}",service="cyberlab"'
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        self.asked.append(f"{request.method} {path}")
+        if path == "_catalog":
+            names = [name for name in sorted(self.tags) if name > request.url.params["last"]]
+            return httpx.Response(200, json={"repositories": names[: int(request.url.params["n"])]})
+        repository, kind, what = path.rsplit("/", 2)
+        if kind == "tags":
+            return httpx.Response(200, json={"name": repository, "tags": list(self.tags[repository]) or None})
+        if kind == "blobs":
+            size = self.blobs.get(what)
+            return (
+                httpx.Response(404)
+                if size is None
+                else httpx.Response(200, headers={"Content-Length": str(size)})
+            )
+        digest = self.tags[repository].get(what, what)
+        if digest not in self.manifests:
+            return httpx.Response(404)
+        body = self.manifests[digest] if request.method == "GET" else b""
+        return httpx.Response(200, content=body, headers={"Docker-Content-Digest": digest})
+
+
+def test_what_an_owner_has_counts_once_as_large_as_it_is(settings: Settings) -> None:
+    fake = FullRegistry(settings)
+    shared, lies = fake.blob("base", 60_000_000), fake.blob("big", 900_000_000) | {"size": 1}
+    config = fake.blob("config", 1_000)
+    small = {"config": config, "layers": [shared, fake.blob("app", 5_000)]}
+    first = fake.manifest("ann/prog", "1", small)
+    fake.manifest("ann/prog", "again", small)
+    big = {"config": config, "layers": [shared, lies, {"digest": "../../etc", "size": 7}, 3]}
+    second = fake.manifest("ann/by-hand", "x", big)
+    third = fake.manifest("ann/by-hand", "index", {"manifests": [{"digest": second}, {"digest": "nonsense"}]})
+    fake.manifest("annabel/other", "1", {"layers": [fake.blob("hers", 7_000_000_000)]})
+    fake.tags["ann/gone"] = {}
+    registry = Registry(settings, httpx.MockTransport(fake))
+    manifests = sum(len(fake.manifests[digest]) for digest in (first, second, third))
+    clock = [0.0]
+    stored = Stored(registry, clock=lambda: clock[0])
+    assert stored.bytes_of("ann") == 60_000_000 + 900_000_000 + 1_000 + 5_000 + manifests
+    assert stored.bytes_of("nobody") == 0
+
+    before = len(fake.asked)
+    assert stored.bytes_of("ann") > 0
+    assert len(fake.asked) == before  # a push asks several times in a row
+    clock[0] = 5.0
+    stored.bytes_of("ann")
+    assert not [path for path in fake.asked[before:] if "blobs" in path]  # manifests never change
+    fake.tags["ann/by-hand"] = {}
+    stored.forget("ann")
+    assert stored.bytes_of("ann") == 60_000_000 + 1_000 + 5_000 + len(fake.manifests[first])
+
+
+def test_an_owner_with_more_repositories_than_a_page(settings: Settings) -> None:
+    fake = FullRegistry(settings)
+    for number in range(250):
+        fake.manifest(f"ann/prog{number:03}", "1", {"layers": [fake.blob(f"layer{number}", 10)], "n": number})
+    held = Registry(settings, httpx.MockTransport(fake)).held("ann/", {})
+    assert sum(size for digest, size in held.items() if digest in fake.blobs) == 2500

@@ -3,7 +3,8 @@
 One connection pool for a `Lab`. Traffic to the lab never goes through a proxy of the environment: user
 servers have one for packages, and the lab is next door. Every request has a time-out; a connection that
 could not be made is tried again for a second, because then nothing was sent yet.
-The token sits in the pool's authorization header, which httpx hides in its own repr; it is nowhere else.
+The token is a `Token`, which shows it nowhere. One that comes from a file is read for each request: the lab renews
+it while the server runs.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -31,8 +33,51 @@ _KEEPALIVE_SECONDS = 4.0
 _CONNECT_RETRIES = 2
 
 
-def settings(url: str | None, token: str | None) -> tuple[str, str]:
-    """The address of the API and the token: as given, else from ``CYBERLAB_URL`` and ``CYBERLAB_TOKEN``.
+class Token(httpx.Auth):
+    """Puts the token on each request: a text, or what is in a file at that moment."""
+
+    def __init__(self, text: str = "", file: str = "") -> None:
+        self._text = text
+        self._file = file
+
+    def read(self) -> str:
+        """The token as it is now.
+
+        Raises:
+            NotSignedIn: ``token-missing`` or ``token-invalid``.
+        """
+        token = self._text
+        if self._file:
+            try:
+                token = Path(self._file).read_text().strip()
+            except (OSError, ValueError) as error:
+                raise NotSignedIn(
+                    "token-missing",
+                    f"The lab's token cannot be read from {self._file}. Restart your server from the hub's "
+                    "control panel to get a new one.",
+                ) from error
+        if not token:
+            raise NotSignedIn(
+                "token-missing",
+                "I have no token to show the lab: neither CYBERLAB_TOKEN_FILE nor CYBERLAB_TOKEN is set. In "
+                "JupyterLab it is set for you (restart your server from the hub's control panel); for a script "
+                "ask the operator for one (cyberlab-hub token --user NAME).",
+            )
+        if not re.fullmatch(r"[\x21-\x7e]+", token):  # a library's complaint about the header would quote it
+            raise NotSignedIn(
+                "token-invalid", "The token has spaces, a line end or other stray characters in it."
+            )
+        return token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self.read()}"
+        yield request
+
+
+def settings(url: str | None, token: str | None) -> tuple[str, Token]:
+    """The address of the API and the token: as given, else from the environment.
+
+    That is ``CYBERLAB_URL``, and ``CYBERLAB_TOKEN`` or ``CYBERLAB_TOKEN_FILE``.
 
     A URL without a path, such as ``http://lab.example.org:8000``, gets the API's path.
 
@@ -42,6 +87,7 @@ def settings(url: str | None, token: str | None) -> tuple[str, str]:
     """
     url = url or os.environ.get("CYBERLAB_URL", "")
     token = token or os.environ.get("CYBERLAB_TOKEN", "")
+    shown = Token(text=token) if token else Token(file=os.environ.get("CYBERLAB_TOKEN_FILE", ""))
     if not url:
         raise Unreachable(
             "url-missing",
@@ -56,25 +102,15 @@ def settings(url: str | None, token: str | None) -> tuple[str, str]:
         raise Unreachable(
             "url-invalid", f"The lab's address {url!r} should look like http://lab.example.org:8000."
         )
-    if not token:
-        raise NotSignedIn(
-            "token-missing",
-            "I have no token to show the lab: CYBERLAB_TOKEN is not set. In JupyterLab it is set for you "
-            "(restart your server from the hub's control panel); for a script ask the operator for one "
-            "(cyberlab-hub token --user NAME).",
-        )
-    if not re.fullmatch(r"[\x21-\x7e]+", token):  # a library's complaint about the header would quote it
-        raise NotSignedIn(
-            "token-invalid", "The token has spaces, a line end or other stray characters in it."
-        )
+    shown.read()  # so that what is wrong is said here, not at the first request
     path = API if parsed.path in ("", "/") else parsed.path.rstrip("/")
-    return str(parsed.copy_with(path=path, userinfo=b"", query=None, fragment=None)), token
+    return str(parsed.copy_with(path=path, userinfo=b"", query=None, fragment=None)), shown
 
 
 class Transport:
     """Requests to the lab service, decoded. Every call raises `LabError` and its children only."""
 
-    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, token: Token, transport: httpx.BaseTransport | None = None) -> None:
         """`transport` replaces the network, for tests."""
         self.url = url
         # https is checked against the authorities of the system and SSL_CERT_FILE; plain http needs none
@@ -82,7 +118,8 @@ class Transport:
         tls = ssl.create_default_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._http = httpx.Client(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}", "User-Agent": "cyberlab"},
+            headers={"User-Agent": "cyberlab"},
+            auth=token,
             timeout=_TIMEOUT,
             trust_env=False,
             transport=transport

@@ -7,8 +7,10 @@ Secrets are never settings: they are files under ``state/secrets`` (mode 0600), 
 from __future__ import annotations
 
 import os
+import re
+import socket
 from dataclasses import dataclass, fields
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +30,11 @@ class Settings:
     bind: str = "127.0.0.1"
     """Where the public proxy listens. ``0.0.0.0`` opens the lab to the network."""
     hub_port: int = 8000
+    host: str = ""
+    """The name people type. Empty: ``cyberlab.localhost`` on this machine alone, else the machine's own name."""
+    tls: str = ""
+    """``off``, ``own`` (a certificate of the lab's authority) or a path: PATH.crt and PATH.key are used.
+    Empty: ``own`` as soon as the network can reach the page, ``off`` on this machine alone."""
     subnet: str = "10.77.0.0/16"
     """Cut into four networks: devices (.0.0/22), data (.4.0/24), gate (.5.0/24), users (.8.0/22)."""
     pis: int = -1
@@ -108,9 +115,49 @@ class Settings:
 
     # ------------------------------------------------------------ where parts answer
     @property
+    def local(self) -> bool:
+        """Whether only this machine reaches the page: what it sends never leaves it."""
+        if self.bind == "localhost":
+            return True
+        try:
+            return ip_address(self.bind).is_loopback
+        except ValueError:
+            return False  # a name, or nothing: every address
+
+    @property
+    def connect_address(self) -> str:
+        """Where our own clients reach the proxy, whatever the public name resolves to."""
+        return "127.0.0.1" if self.bind in ("", "0.0.0.0", "localhost") else self.bind  # noqa: S104 - compared
+
+    @property
+    def public_host(self) -> str:
+        """The name of the lab in addresses. Browsers take every name below ``localhost`` for this machine."""
+        if self.host:
+            return self.host.lower()
+        if self.local:
+            label = self.name if re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", self.name) else "cyberlab"
+            return f"{label}.localhost"
+        return socket.gethostname().lower() if self.bind in ("", "0.0.0.0") else self.bind  # noqa: S104 - compared
+
+    @property
+    def tls_mode(self) -> str:
+        """``off``, ``own`` or ``given``."""
+        if not self.tls:
+            return "off" if self.local else "own"
+        return self.tls if self.tls in ("off", "own") else "given"
+
+    @property
+    def tls_files(self) -> tuple[Path, Path]:
+        """Certificate (with its chain) and key of the page."""
+        prefix = self.tls if self.tls_mode == "given" else str(self.certs / "web")
+        return Path(f"{prefix}.crt"), Path(f"{prefix}.key")
+
+    @property
     def public_url(self) -> str:
-        host = "127.0.0.1" if self.bind in ("0.0.0.0", "") else self.bind  # noqa: S104 - compared, not bound
-        return f"http://{host}:{self.hub_port}"
+        """Where people find the lab."""
+        scheme, usual = ("http", 80) if self.tls_mode == "off" else ("https", 443)
+        port = "" if self.hub_port == usual else f":{self.hub_port}"
+        return f"{scheme}://{self.public_host}{port}"
 
     @property
     def hub_api_url(self) -> str:
@@ -155,7 +202,7 @@ class Settings:
 
     @property
     def certs(self) -> Path:
-        """``ca.crt``, and ``NAME.crt``/``NAME.key`` for lab, ingest, registry, engine, engine-client."""
+        """``ca.crt``, and ``NAME.crt``/``NAME.key`` for lab, ingest, registry, engine, engine-client, web."""
         return self.state / "certs"
 
     @property
@@ -202,4 +249,21 @@ def load() -> Settings:
             chosen[field.name] = kind(raw)
         except ValueError as error:
             raise ValueError(f"CYBERLAB_{field.name.upper()}={raw!r} is not {field.type}") from error
-    return Settings(state=state, **chosen)  # type: ignore[arg-type]  # each value was made by its field's type
+    settings = Settings(state=state, **chosen)  # type: ignore[arg-type]  # each value was made by its field's type
+    _check_address(settings)
+    return settings
+
+
+def _check_address(settings: Settings) -> None:
+    """Raises: ValueError."""
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    if settings.host and not re.fullmatch(rf"{label}(\.{label})*", settings.host.lower()):
+        raise ValueError(
+            f"CYBERLAB_HOST={settings.host!r} is not a host name; write it without http:// and port, "
+            "as in lab.example.org"
+        )
+    if settings.tls_mode == "given" and not settings.tls.startswith("/"):
+        raise ValueError(
+            f"CYBERLAB_TLS={settings.tls!r} is none of: off, own, or an absolute path PATH such that "
+            "PATH.crt and PATH.key are the certificate and its key"
+        )

@@ -1,8 +1,9 @@
 """A user's own server: a container with limits, a home volume, and one narrow token for the lab.
 
-`LabSpawner` is DockerSpawner with four changes: it says what is going on while it starts, it waits for the
-port itself (so a server that dies at once is reported at once), its failures are sentences for the user, and the home
-is a bounded disk (`disks`), mounted before the start and unmounted after the stop.
+`LabSpawner` is DockerSpawner with five changes: it says what is going on while it starts, it waits for the
+port itself (so a server that dies at once is reported at once), its failures are sentences for the user, the home
+is a bounded disk (`disks`), mounted before the start and unmounted after the stop, and its token is renewed while
+it runs.
 """
 
 from __future__ import annotations
@@ -11,30 +12,25 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from cyberlab.wire import API
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from dockerspawner import DockerSpawner
 from jupyterhub.spawner import SpawnException
 from jupyterhub.utils import maybe_future
 from requests.exceptions import RequestException
+from traitlets import Any as AnyTrait
 from traitlets import Integer, Unicode
 
-from cyberlab_hub.accounts import USE
+from cyberlab_hub import server_token
 from cyberlab_hub.disks import Disk, Disks, home_disk
 from cyberlab_hub.egress import NOTEBOOK_PORT, proxy_environment
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.settings import Settings
 
 HOME = "/home/lab"
-HOME_UID = 1000
-"""The user `lab` of ``spawner_images/user``."""
 LESSON = "lessons/01-first-readings.ipynb"
-TOKEN_LIFE = timedelta(days=7)
-TOKEN_NOTE = "notebook server"  # noqa: S105 - the note beside the token, not a token
 ASK = "If it happens again, tell whoever runs the lab."
 
 
@@ -50,6 +46,8 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
     lab_name = Unicode("cyberlab", config=True, help="The lab's name: label and prefix of what it makes.")
     disks_folder = Unicode(config=True, help="Where the homes' disks are.")
     home_mb = Integer(0, config=True, help="Size of a home. 0: a volume without a bound.")
+
+    while_running = AnyTrait(config=True, help="Called each time the hub finds the server running.")
 
     # A Dict trait is shared until it is set: hooks must assign a new dict, never change this one in place.
     async def start(self) -> tuple[str, int]:
@@ -96,7 +94,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
 
     @property
     def _home(self) -> Disk:
-        return home_disk(self.user.name, self.home_mb, HOME_UID)
+        return home_disk(self.user.name, self.home_mb, server_token.USER_ID)
 
     async def _mount_home(self) -> None:
         """Bind the user's disk as the home; the first time with what an earlier lab kept in a volume."""
@@ -115,7 +113,8 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
             ) from error
         if old is not None:
             await self.docker("remove_volume", volume)
-        self.mounts = [{"type": "bind", "source": str(home), "target": HOME}]
+        others = [mount for mount in self.mounts if mount["target"] != HOME]
+        self.mounts = [*others, {"type": "bind", "source": str(home), "target": HOME}]
 
     async def run_post_stop_hook(self) -> None:
         """After every stop, also of a server that ended by itself: let the home go."""
@@ -126,6 +125,13 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
             except HubError as error:
                 # it stays mounted, which the next start finds and the next `down` undoes
                 self.log.warning("%s", error)
+
+    async def poll(self) -> Any:
+        """None while the container runs, else how it ended; the hub asks every half minute."""
+        ended = await super().poll()
+        if ended is None and self.while_running is not None:
+            self.while_running(self)
+        return ended
 
     async def _until_open(self, ip: str, port: int) -> None:
         while True:
@@ -164,34 +170,6 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
         yield {"progress": 40, "message": f"Starting your own server from {self.image}"}
         await asyncio.sleep(1)
         yield {"progress": 70, "message": "Waiting for JupyterLab to answer (a few seconds)"}
-
-
-def give_token(spawner: Any, settings: Settings) -> None:
-    """Before a start: a fresh token for the user's code: it can use the lab as this user, no more."""
-    take_token(spawner)
-    token = spawner.user.new_api_token(
-        scopes=[USE], expires_in=int(TOKEN_LIFE.total_seconds()), note=_note(spawner)
-    )
-    spawner.environment = {
-        **spawner.environment,
-        "CYBERLAB_URL": f"{settings.lab_url}{API}",
-        "CYBERLAB_TOKEN": token,
-    }
-
-
-def take_token(spawner: Any) -> None:
-    """After a stop: the token would outlive the server."""
-    orm_user = spawner.user.orm_user
-    db = spawner.user.db
-    for token in list(orm_user.api_tokens):
-        if token.note == _note(spawner):
-            db.delete(token)
-    db.commit()
-    spawner.environment = {k: v for k, v in spawner.environment.items() if k != "CYBERLAB_TOKEN"}
-
-
-def _note(spawner: Any) -> str:
-    return f"{TOKEN_NOTE} {spawner.name}".strip()
 
 
 def configure(c: Any, settings: Settings) -> None:
@@ -241,5 +219,8 @@ def configure(c: Any, settings: Settings) -> None:
     spawner.start_timeout = 120
     spawner.http_timeout = 60
     spawner.consecutive_failure_limit = 0  # a class that fails to start thirty servers must not end the hub
-    spawner.pre_spawn_hook = lambda server: give_token(server, settings)
-    spawner.post_stop_hook = take_token
+    # what JupyterHub's own token may do for whoever steals it: say that the server is in use
+    spawner.server_token_scopes = ["users:activity!user"]
+    spawner.pre_spawn_hook = lambda server: server_token.give(server, settings)
+    spawner.while_running = lambda server: server_token.renew(server, settings)
+    spawner.post_stop_hook = lambda server: server_token.take(server, settings)

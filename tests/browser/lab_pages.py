@@ -45,12 +45,20 @@ def chromium() -> Iterator[Browser]:
 
 
 class WatchedPage:
-    """A page that remembers its errors and every request that left `origin`."""
+    """A page that remembers its errors and every request that left `origin` and `also`."""
 
     def __init__(
-        self, browser: Browser, origin: str, *, dark: bool = False, size: tuple[int, int] = (1440, 1000)
+        self,
+        browser: Browser,
+        origin: str,
+        *,
+        also: tuple[str, ...] = (),
+        dark: bool = False,
+        size: tuple[int, int] = (1440, 1000),
     ):
         self.origin = origin
+        pages = (origin, *also)
+        self.allowed = (*pages, *(page.replace("http", "ws", 1) for page in pages), "data:", "blob:")
         self.errors: list[str] = []
         self.outside: list[str] = []
         scheme = "dark" if dark else "light"
@@ -64,7 +72,7 @@ class WatchedPage:
         self.page.on("request", lambda request: self._note(request.url))
 
     def _note(self, url: str) -> None:
-        if not url.startswith((self.origin, "data:", "blob:")):
+        if not url.startswith(self.allowed):
             self.outside.append(url)
 
     def shot(self, name: str, selector: str | None = None) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from browser.lab_pages import WatchedPage, chromium, run_cell, sign_in
+from cyberlab_hub import address
 from cyberlab_hub.settings import Settings
 from playwright.sync_api import Browser, expect
 from system.hubclient import Person, person
@@ -35,7 +36,8 @@ def someone(lab_running: Settings) -> Iterator[Person]:
 @pytest.fixture(scope="module")
 def lesson(browser: Browser, someone: Person) -> Iterator[WatchedPage]:
     """Lesson 01 in the student's own JupyterLab, with the form shown."""
-    watched = WatchedPage(browser, someone.settings.public_url, size=(1500, 1000))
+    own = address.url_of(someone.settings, someone.name)
+    watched = WatchedPage(browser, someone.settings.public_url, also=(own,), size=(1500, 1000))
     sign_in(watched.page, someone.settings.public_url, someone.name, someone.password)
     watched.page.wait_for_selector(
         ".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached", timeout=90_000
@@ -98,15 +100,14 @@ def test_the_readings_become_a_chart_in_the_notebook(lesson: WatchedPage) -> Non
 
 
 def test_the_page_fetched_nothing_from_outside(lesson: WatchedPage) -> None:
-    ws = lesson.origin.replace("http", "ws")
-    assert [url for url in lesson.outside if not url.startswith(ws)] == []
+    assert lesson.outside == []
 
 
 def test_the_dashboard_changes_over_time(browser: Browser, lesson: WatchedPage, someone: Person) -> None:
     watched = WatchedPage(browser, someone.settings.public_url, size=(1280, 860))
     watched.context.add_cookies(lesson.context.cookies())  # type: ignore[arg-type]  # what one context gives, another takes
     page = watched.page
-    page.goto(f"{someone.settings.public_url}/user/{someone.name}/{DASHBOARD}")
+    page.goto(f"{address.url_of(someone.settings, someone.name)}/user/{someone.name}/{DASHBOARD}")
     tiles = page.locator(".cs-tile-value")
     expect(tiles).to_have_count(3, timeout=90_000)
     before = tiles.all_inner_texts()

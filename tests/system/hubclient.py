@@ -12,7 +12,7 @@ from typing import Any
 
 import docker
 import httpx
-from cyberlab_hub import accounts
+from cyberlab_hub import accounts, reach
 from cyberlab_hub.demo.browser import Browser
 from cyberlab_hub.demo.kernel import Kernel, open_kernel
 from cyberlab_hub.disks import Disks, home_disk
@@ -35,9 +35,8 @@ def admin_api(settings: Settings) -> Iterator[httpx.Client]:
         note="system tests",
     )
     headers = {"Authorization": f"token {token}"}
-    with httpx.Client(
-        base_url=f"{settings.public_url}/hub/api", headers=headers, timeout=60, trust_env=False
-    ) as client:
+    base = f"{settings.public_url}/hub/api"
+    with reach.client(settings, base_url=base, headers=headers, timeout=60) as client:
         try:
             yield client
         finally:
@@ -73,7 +72,7 @@ def person(settings: Settings, sign_in: bool = True, word: str = "t") -> Iterato
     password = secrets.token_urlsafe(12)
     accounts.create_account(settings, name, password)
     try:
-        with Browser(settings.public_url) as browser:
+        with Browser(settings) as browser:
             if sign_in:
                 browser.sign_in(name, password)
             yield Person(settings, name, password, browser)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from cyberlab_hub import accounts
 from cyberlab_hub.demo.browser import Browser
+from cyberlab_hub.demo.kernel import CellFailed, open_kernel
 from cyberlab_hub.errors import NotFound, WorkFailed
 from cyberlab_hub.settings import Settings
 from hubclient import Person, UserServer, admin_api, person, remove_account, user_server
 
 pytestmark = pytest.mark.engine
+
+READ_TOKEN = "import os; print(open(os.environ['CYBERLAB_TOKEN_FILE']).read())"
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def post_form(browser: Browser, path: str, **form: str) -> httpx.Response:
 
 def test_wrong_password_is_said_in_words(lab_running: Settings) -> None:
     with (
-        Browser(lab_running.public_url) as browser,
+        Browser(lab_running) as browser,
         pytest.raises(WorkFailed, match="name or the password is wrong"),
     ):
         browser.sign_in("student", "not the password")
@@ -54,7 +58,7 @@ def test_wrong_password_is_said_in_words(lab_running: Settings) -> None:
 
 def test_unknown_name_gets_the_same_words(lab_running: Settings) -> None:
     with (
-        Browser(lab_running.public_url) as browser,
+        Browser(lab_running) as browser,
         pytest.raises(WorkFailed, match="name or the password is wrong"),
     ):
         browser.sign_in("nobody-here", "not the password")
@@ -74,7 +78,7 @@ def test_sign_up_waits_for_an_approval_that_only_a_post_can_give(lab_running: Se
     chief = f"t{secrets.token_hex(5)}"
     try:
         accounts.create_account(lab_running, chief, password, admin=True)
-        with Browser(lab_running.public_url) as browser, Browser(lab_running.public_url) as admin:
+        with Browser(lab_running) as browser, Browser(lab_running) as admin:
             browser._send("GET", "/hub/signup", ok=(200,))
             page = post_form(browser, "/hub/signup", username=name, password=password, again=password)
             assert "with the administrators" in page.text
@@ -109,7 +113,7 @@ def test_sign_up_waits_for_an_approval_that_only_a_post_can_give(lab_running: Se
 
 
 def test_sign_up_shows_each_problem_beside_its_field(lab_running: Settings) -> None:
-    with Browser(lab_running.public_url) as browser:
+    with Browser(lab_running) as browser:
         browser._send("GET", "/hub/signup", ok=(200,))
         page = post_form(browser, "/hub/signup", username="a b", password="short", again="shirt")
     assert page.status_code == 400
@@ -120,7 +124,7 @@ def test_sign_up_shows_each_problem_beside_its_field(lab_running: Settings) -> N
 
 
 def test_nobody_becomes_administrator_by_a_name(lab_running: Settings) -> None:
-    with Browser(lab_running.public_url) as browser:
+    with Browser(lab_running) as browser:
         browser._send("GET", "/hub/signup", ok=(200,))
         password = secrets.token_urlsafe(12)
         page = post_form(browser, "/hub/signup", username="admin", password=password, again=password)
@@ -129,7 +133,7 @@ def test_nobody_becomes_administrator_by_a_name(lab_running: Settings) -> None:
 
 def test_changed_password_signs_other_browsers_out(someone: Person) -> None:
     new = secrets.token_urlsafe(12)
-    with Browser(someone.settings.public_url) as other:
+    with Browser(someone.settings) as other:
         other.sign_in(someone.name, someone.password)
         page = post_form(other, "/hub/change-password", old=someone.password, new=new, again=new)
         assert "Changed." in page.text
@@ -140,7 +144,7 @@ def test_changed_password_signs_other_browsers_out(someone: Person) -> None:
 def test_password_set_by_the_operator_works_at_once(someone: Person) -> None:
     new = secrets.token_urlsafe(12)
     accounts.set_password(someone.settings, someone.name, new)
-    with Browser(someone.settings.public_url) as other:
+    with Browser(someone.settings) as other:
         with pytest.raises(WorkFailed, match="is wrong"):
             other.sign_in(someone.name, someone.password)
         other.sign_in(someone.name, new)
@@ -148,9 +152,7 @@ def test_password_set_by_the_operator_works_at_once(someone: Person) -> None:
 
 def test_server_token_can_use_the_lab_and_nothing_else(server: UserServer) -> None:
     settings = server.person.settings
-    token, url = server.run(
-        "import os; print(os.environ['CYBERLAB_TOKEN'], os.environ['CYBERLAB_URL'])"
-    ).split()
+    token, url = server.run(f"{READ_TOKEN}; print(os.environ['CYBERLAB_URL'])").split()
     assert url == f"{settings.lab_url}/services/lab/api/v1"
     me = whoami(settings, token).json()
     assert (me["kind"], me["name"]) == ("user", server.person.name)
@@ -168,9 +170,54 @@ def test_server_token_can_use_the_lab_and_nothing_else(server: UserServer) -> No
         assert answer.status_code in (403, 404), f"{method} {path}"
 
 
+def test_no_lab_token_is_in_an_environment(server: UserServer) -> None:
+    token = server.run(READ_TOKEN)
+    assert token not in server.run("import subprocess; print(subprocess.check_output('env', text=True))")
+    assert token not in str(server.person.container.attrs)
+    mode = server.run(
+        "import os; s = os.stat('/run/cyberlab/token'); print(oct(s.st_mode & 0o777), s.st_uid)"
+    )
+    assert mode == "0o400 1000"
+    with pytest.raises(CellFailed, match="Read-only"):
+        server.run("import os; os.chmod('/run/cyberlab', 0o700); open('/run/cyberlab/x', 'w')")
+
+
+def test_server_token_ends_with_a_crash(lab_running: Settings) -> None:
+    with user_server(lab_running) as short:
+        token = short.run(READ_TOKEN)
+        short.person.container.kill()
+        deadline = time.monotonic() + 90  # the hub looks every half minute
+        while whoami(lab_running, token).status_code == 200:
+            assert time.monotonic() < deadline, "the token outlives a server that crashed"
+            time.sleep(1)
+        short.person.browser.start_server(lambda _: None)
+        short.person.browser.open_server()
+
+
+@pytest.mark.parametrize("way", ["culled", "shut out", "account deleted"])
+def test_server_token_ends_with(lab_running: Settings, way: str) -> None:
+    with person(lab_running) as short:
+        short.browser.start_server(lambda _: None)
+        short.browser.open_server()
+        with open_kernel(short.browser, "") as kernel:
+            token = UserServer(short, kernel).run(READ_TOKEN)
+        assert whoami(lab_running, token).status_code == 200
+        if way == "shut out":
+            accounts.approve(lab_running, short.name, approved=False)
+        else:
+            with admin_api(lab_running) as admin:
+                path = f"/users/{short.name}" + ("/server" if way == "culled" else "")
+                admin.delete(path)  # the first is what the culler asks for
+                deadline = time.monotonic() + 60
+                while whoami(lab_running, token).status_code == 200:
+                    assert time.monotonic() < deadline, f"the token outlives a server that is {way}"
+                    time.sleep(0.3)
+        assert whoami(lab_running, token).status_code == 403
+
+
 def test_server_token_ends_with_the_server(lab_running: Settings) -> None:
     with user_server(lab_running) as short:
-        token = short.run("import os; print(os.environ['CYBERLAB_TOKEN'])")
+        token = short.run(READ_TOKEN)
         assert whoami(lab_running, token).status_code == 200
         short.person.browser.stop_server()
         assert whoami(lab_running, token).status_code == 403
@@ -180,7 +227,8 @@ def test_server_token_ends_with_the_server(lab_running: Settings) -> None:
 
 
 def test_other_peoples_servers_are_closed(server: UserServer, someone: Person) -> None:
-    answer = someone.browser._send("GET", f"/user/{server.person.name}/api/contents", ok=(200, 403, 404))
+    url = f"{server.person.browser.server_url}/user/{server.person.name}/api/contents"
+    answer = someone.browser._send("GET", url, ok=(200, 403, 404))
     assert answer.status_code in (403, 404)
     answer = someone.browser.hub("POST", f"/users/{server.person.name}/server", ok=(201, 202, 400, 403, 404))
     assert answer.status_code in (403, 404)

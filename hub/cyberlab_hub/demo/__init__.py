@@ -29,7 +29,7 @@ def run_demo(settings: Settings, console: Console) -> LessonResult:
     """
     display = Display(console)
     try:
-        with Browser(settings.public_url) as browser:
+        with Browser(settings) as browser:
             run = _as_student(settings, browser, display)
             chart = _fetch_chart(settings, browser, run)
     except FileNotFoundError as error:

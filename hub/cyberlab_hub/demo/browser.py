@@ -16,7 +16,9 @@ import httpx
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from cyberlab_hub import reach
 from cyberlab_hub.errors import NotFound, PartDown, WorkFailed
+from cyberlab_hub.settings import Settings
 
 SIGN_IN_SECONDS = 30.0
 START_SECONDS = 240.0
@@ -33,12 +35,14 @@ class Browser:
         WorkFailed: ``sign-in-failed``, ``server-failed``: with the page's own words.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, settings: Settings, local_address: str | None = None) -> None:
+        """`local_address`: the address of this machine that it calls from, for tests."""
+        self.settings = settings
+        self.url = settings.public_url
         self.name = ""
-        self._http = httpx.Client(
-            base_url=self.url, timeout=CALL_SECONDS, follow_redirects=True, trust_env=False
-        )
+        self.server_url = self.url
+        """Where the person's own server answers; a domain of its own, where the lab has one for each user."""
+        self._http = reach.client(settings, local_address, timeout=CALL_SECONDS, follow_redirects=True)
 
     def __enter__(self) -> Browser:
         return self
@@ -127,12 +131,13 @@ class Browser:
     # ------------------------------------------------------------ the person's own server
     def open_server(self) -> None:
         """Follow the redirects of a first visit, which leave the server's own cookies."""
-        self._send("GET", f"/user/{self.name}/lab", ok=(200,))
+        answer = self._send("GET", f"/user/{self.name}/lab", ok=(200,))
+        self.server_url = str(answer.url.copy_with(path="/", query=None)).rstrip("/")
 
     def server(self, method: str, path: str, ok: tuple[int, ...] = (200,), **more: Any) -> httpx.Response:
         """One call to the Jupyter server's API as this session."""
         base = f"/user/{self.name}/"
-        return self._send(method, f"{base}api{path}", ok=ok, xsrf=base, **more)
+        return self._send(method, f"{self.server_url}{base}api{path}", ok=ok, xsrf=base, **more)
 
     def read_file(self, path: str, content: bool = True, **params: str) -> dict[str, Any]:
         """A file's model of the contents API. Raises: NotFound ``file-unknown``."""
@@ -148,11 +153,14 @@ class Browser:
 
     def channel(self, kernel: str) -> ClientConnection:
         """The kernel's message channel."""
-        url = f"{self.url}/user/{self.name}/api/kernels/{kernel}/channels".replace("http", "ws", 1)
-        cookies = "; ".join(f"{c.name}={c.value}" for c in self._http.cookies.jar if self._reaches(c.path))
+        page = f"{self.server_url}/user/{self.name}/api/kernels/{kernel}/channels"
+        url = page.replace("http", "ws", 1)
+        cookies = self._http.build_request("GET", page).headers.get("cookie", "")
         try:
             return connect(
                 f"{url}?_xsrf={self._xsrf(f'/user/{self.name}/')}",
+                sock=reach.open_socket(self.settings, url, CALL_SECONDS),
+                ssl=reach.trust(self.settings) if url.startswith("wss") else None,
                 additional_headers={"Cookie": cookies},
                 origin=None,
                 open_timeout=CALL_SECONDS,
@@ -161,9 +169,6 @@ class Browser:
             )
         except (OSError, WebSocketException, TimeoutError) as error:
             raise PartDown("hub-down", f"The kernel's channel did not open: {error}") from error
-
-    def _reaches(self, path: str) -> bool:
-        return f"/user/{self.name}/api".startswith(path)
 
     # ------------------------------------------------------------ one request
     def _xsrf(self, path: str) -> str:

@@ -44,7 +44,17 @@ def holders(settings: Settings) -> tuple[Holder, ...]:
         Holder("lab", (host, "localhost", "127.0.0.1")),
         Holder("ingest", (host, "localhost", "127.0.0.1")),
         Holder("token-signer"),
+        *_web(settings),
     )
+
+
+def _web(settings: Settings) -> tuple[Holder, ...]:
+    """The page that browsers see, when it shows a certificate of the lab's own authority."""
+    if settings.tls_mode != "own":
+        return ()
+    name, addresses = settings.public_host, {settings.connect_address, "127.0.0.1"}
+    names = (name,) if _is_ip(name) else (name, f"*.{name}")
+    return (Holder("web", tuple(dict.fromkeys((*names, *sorted(addresses), "localhost")))),)
 
 
 def ensure(settings: Settings) -> list[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
-
 import httpx
 
+from cyberlab_hub import reach
 from cyberlab_hub.settings import Settings
 
 
@@ -19,11 +18,9 @@ def health_urls(settings: Settings) -> dict[str, str]:
 
 
 def healthy(settings: Settings, url: str, seconds: float = 5) -> bool:
-    """Whether `url` answers 200 within `seconds`; TLS is checked against the lab's own authority."""
-    verify: ssl.SSLContext | bool = True
-    if url.startswith("https"):
-        verify = ssl.create_default_context(cafile=str(settings.certs / "ca.crt"))
+    """Whether `url` answers 200 within `seconds`; TLS is checked (`reach.trust`)."""
     try:
-        return httpx.get(url, timeout=seconds, verify=verify, trust_env=False).status_code == 200
+        with reach.client(settings, timeout=seconds) as client:
+            return client.get(url).status_code == 200
     except httpx.HTTPError:
         return False

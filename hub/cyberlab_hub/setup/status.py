@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cyberlab_hub import address
 from cyberlab_hub.disks import HOME, Disks
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.settings import Settings
@@ -44,6 +45,7 @@ def collect(settings: Settings) -> list[PartState]:
         rows.append(
             PartState(name, answers, detail if answers or not running_process else f"{detail}, no answer")
         )
+    rows.append(_address(settings))
     return rows
 
 
@@ -64,6 +66,12 @@ def _disks(settings: Settings) -> list[PartState]:
         if use is not None and disks.mounted(name) and not name.startswith(HOME):
             rows.append(PartState(f"disk {name}", ok=True, detail=f"{use} used", warning=use.nearly_full))
     return rows
+
+
+def _address(settings: Settings) -> PartState:
+    warnings = address.warnings(settings)
+    told = " ".join(warnings) or f"{settings.public_url}, an origin for each user"
+    return PartState("address", ok=True, detail=told, warning=bool(warnings))
 
 
 def _workshop(settings: Settings) -> PartState:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
+from cyberlab_hub import address
 from cyberlab_hub.errors import HubError, SetupError
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.service.database import Database
@@ -43,7 +44,11 @@ CODE = {
     ],
     "hub": [
         "jupyterhub_config.py",
+        "hub/cyberlab_hub/account_pages.py",
         "hub/cyberlab_hub/accounts.py",
+        "hub/cyberlab_hub/address.py",
+        "hub/cyberlab_hub/elsewhere.py",
+        "hub/cyberlab_hub/server_token.py",
         "hub/cyberlab_hub/signin.py",
         "hub/cyberlab_hub/throttle.py",
         "hub/cyberlab_hub/spawner.py",
@@ -150,6 +155,7 @@ def plan(settings: Settings) -> list[Step]:
             "secrets",
             "store",
         ),
+        Step("address", "Address", lambda: _ensure_address(settings), ("secrets",)),
         Step("accounts", "Accounts", lambda: _ensure_accounts(settings), ("secrets",)),
         process(
             "hub",
@@ -158,6 +164,7 @@ def plan(settings: Settings) -> list[Step]:
             "lab",
             "firewall",
             "accounts",
+            "address",
             "image-user",
         ),
         Step(
@@ -209,6 +216,14 @@ def _set_up_store(settings: Settings) -> str:
             return "databases and users in place"
 
 
+def _ensure_address(settings: Settings) -> str:
+    if settings.tls_mode == "given":
+        address.check_given(settings)
+    if address.record(settings).each:
+        return f"{settings.public_url}, an origin for each user"
+    return f"{settings.public_url}, ONE origin for all users"
+
+
 def _ensure_accounts(settings: Settings) -> str:
     """The administrator and the demonstration account. Passwords are told once, by `announce`."""
     from cyberlab_hub.accounts import create_account, list_accounts
@@ -231,6 +246,10 @@ def _ensure_accounts(settings: Settings) -> str:
 def announce(settings: Settings, console: Console) -> None:
     """Say where the lab is and, the first time only, the passwords."""
     console.print(f"\nThe lab is at [bold]{settings.public_url}[/]")
+    for warning in address.warnings(settings):
+        console.print(f"[yellow]warning[/] {warning}", highlight=False)
+    if address.advice(settings):
+        console.print(address.advice(settings), highlight=False)
     path = settings.secrets / "admin.password"
     if path.exists():
         console.print(f"Administrator [bold]admin[/], password [bold]{settings.secret('admin.password')}[/]")
@@ -250,6 +269,8 @@ def announce(settings: Settings, console: Console) -> None:
 def _ensure_process(settings: Settings, name: str, module: list[str]) -> str:
     health = health_urls(settings)[name]
     code = processes.fingerprint(settings, CODE[name])
+    if name == "hub":
+        code += address.fingerprint(settings)
     running = processes.find(settings, name)
     if running is not None and running.code == code and healthy(settings, health):
         raise Reused(f"pid {running.pid}")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from cyberlab.transport import Transport
+from cyberlab.transport import Token, Transport
 from cyberlab.wire import ErrorBody, ErrorInfo, Job, JobEvent, JobKind, Phase, View
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -89,7 +89,7 @@ class Server:
         self.routes[method, path] = answer if callable(answer) else lambda call: call.json(200, answer)
 
     def transport(self) -> Transport:
-        return Transport(self.url, TOKEN)
+        return Transport(self.url, Token(text=TOKEN))
 
 
 @contextmanager

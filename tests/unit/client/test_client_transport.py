@@ -10,7 +10,7 @@ import pytest
 from client_server import TOKEN, Server
 from cyberlab import errors
 from cyberlab.lab import Lab
-from cyberlab.transport import Transport, settings
+from cyberlab.transport import Token, Transport, settings
 from cyberlab.wire import API, Catalogue, ErrorBody, ErrorInfo, Problem
 
 EMPTY = Catalogue(bases=(), scenarios=())
@@ -80,7 +80,7 @@ def test_a_lab_that_is_not_there_names_its_address_and_what_to_try() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/x"
-    transport = Transport(url, "t")
+    transport = Transport(url, Token(text="t"))
     with pytest.raises(errors.Unreachable) as caught:
         transport.get("/catalogue", Catalogue)
     transport.close()

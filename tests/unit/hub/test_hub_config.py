@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cyberlab_hub import accounts, spawner
+from cyberlab_hub import accounts
 from cyberlab_hub.settings import ROOT, Settings
 from traitlets.config import PyFileConfigLoader
 
@@ -17,13 +16,17 @@ from traitlets.config import PyFileConfigLoader
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in [name for name in os.environ if name.startswith("CYBERLAB_")]:
         monkeypatch.delenv(name)
+    return load(tmp_path, monkeypatch)
+
+
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("CYBERLAB_STATE", str(tmp_path))
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     (secrets / "hub-lab.token").write_text("0" * 64)  # the only one that set-up makes for the hub
     umask = os.umask(0o022)
     try:
-        yield PyFileConfigLoader("jupyterhub_config.py", path=str(ROOT)).load_config()
+        return PyFileConfigLoader("jupyterhub_config.py", path=str(ROOT)).load_config()
     finally:
         os.umask(umask)
 
@@ -71,43 +74,49 @@ def test_services_hold_what_they_need(config: Any) -> None:
     assert not any(scope.startswith("admin:") for scopes in roles.values() for scope in scopes)
 
 
-class Tokens:
-    """A user as the hooks see it."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.made: list[dict[str, Any]] = []
-        self.orm_user = SimpleNamespace(api_tokens=[])
-        self.db = SimpleNamespace(commit=lambda: None, delete=self._delete)
-
-    def new_api_token(self, **wanted: Any) -> str:
-        self.made.append(wanted)
-        self.orm_user.api_tokens.append(SimpleNamespace(note=wanted["note"]))
-        return f"token-of-{self.name}-{len(self.made)}"
-
-    def _delete(self, token: Any) -> None:
-        self.orm_user.api_tokens.remove(token)
+def test_each_user_has_an_origin_and_the_hub_answers_under_its_name_only(config: Any) -> None:
+    assert config.JupyterHub.subdomain_host == "http://cyberlab.localhost:8000"
+    assert config.JupyterHub.hub_routespec == "cyberlab.localhost/"
+    command = config.ConfigurableHTTPProxy.command
+    assert command[command.index("--default-target") + 1] == "http://10.77.8.1:8081/hub/elsewhere"
+    assert config.Proxy.extra_routes == {"cyberlab.localhost/services/lab/": "http://10.77.8.1:8082"}
+    assert config.JupyterHub.template_vars["lab_warnings"] == []
 
 
-def test_token_is_narrow_and_nobody_elses(tmp_path: Path) -> None:
-    shared = {"COMMON": "1"}  # one dict for all, as a trait's configured default is
-    anna, ben = (SimpleNamespace(user=Tokens(n), name="", environment=shared) for n in ("anna", "ben"))
-    for server in (anna, ben):
-        spawner.give_token(server, Settings(state=tmp_path))
-    assert shared == {"COMMON": "1"}
-    assert anna.environment["CYBERLAB_TOKEN"] == "token-of-anna-1"
-    assert ben.environment["CYBERLAB_TOKEN"] == "token-of-ben-1"
-    assert anna.environment["CYBERLAB_URL"] == "http://10.77.8.1:8082/services/lab/api/v1"
-    assert anna.user.made[0]["scopes"] == ["custom:cyberlab:use"]
-    assert anna.user.made[0]["expires_in"] == 7 * 24 * 3600
+def test_jupyterhubs_own_token_can_do_next_to_nothing(config: Any) -> None:
+    assert config.LabSpawner.server_token_scopes == ["users:activity!user"]
 
 
-def test_token_goes_with_the_server_and_others_stay(tmp_path: Path) -> None:
-    server = SimpleNamespace(user=Tokens("anna"), name="", environment={})
-    server.user.orm_user.api_tokens.append(SimpleNamespace(note="a script of mine"))
-    spawner.give_token(server, Settings(state=tmp_path))
-    spawner.give_token(server, Settings(state=tmp_path))
-    assert [t.note for t in server.user.orm_user.api_tokens] == ["a script of mine", "notebook server"]
-    spawner.take_token(server)
-    assert [t.note for t in server.user.orm_user.api_tokens] == ["a script of mine"]
-    assert "CYBERLAB_TOKEN" not in server.environment
+def test_cookies_stay_on_this_site(config: Any) -> None:
+    options = config.JupyterHub.tornado_settings["cookie_options"]
+    assert options == {"samesite": "Lax", "secure": False}, (
+        "plain HTTP on this machine: Secure would lose them"
+    )
+    assert config.JupyterHub.tornado_settings["xsrf_cookie_kwargs"]["httponly"] is True
+    assert "Strict-Transport-Security" not in config.JupyterHub.tornado_settings["headers"]
+
+
+def test_on_a_network_there_is_tls_and_cookies_insist_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CYBERLAB_BIND", "0.0.0.0")  # noqa: S104 - the case in question
+    monkeypatch.setenv("CYBERLAB_HOST", "lab.example.org")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "wildcard").write_text("lab.example.org")  # what `up` found out
+    config = load(tmp_path, monkeypatch)
+    assert config.JupyterHub.bind_url == "https://0.0.0.0:8000"
+    assert config.JupyterHub.ssl_cert == str(tmp_path / "certs" / "web.crt")
+    assert config.JupyterHub.subdomain_host == "https://lab.example.org:8000"
+    assert config.JupyterHub.tornado_settings["cookie_options"]["secure"] is True
+    assert config.JupyterHub.cookie_host_prefix_enabled is True
+
+
+def test_one_origin_is_what_is_left_without_wildcard_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CYBERLAB_BIND", "192.0.2.7")
+    config = load(tmp_path, monkeypatch)
+    assert "subdomain_host" not in config.JupyterHub
+    # cookies with the prefix have the path /: they would reach every user's server
+    assert config.JupyterHub.cookie_host_prefix_enabled is False
+    assert "one origin" in config.JupyterHub.template_vars["lab_warnings"][0]

@@ -66,11 +66,13 @@ class Person:
 
 
 @contextmanager
-def person(settings: Settings, sign_in: bool = True, word: str = "t") -> Iterator[Person]:
+def person(
+    settings: Settings, sign_in: bool = True, word: str = "t", admin: bool = False
+) -> Iterator[Person]:
     """A new, approved account, signed in. Account, server and home are removed at the end."""
     name = f"{word}{secrets.token_hex(5)}"
     password = secrets.token_urlsafe(12)
-    accounts.create_account(settings, name, password)
+    accounts.create_account(settings, name, password, admin=admin)
     try:
         with Browser(settings) as browser:
             if sign_in:

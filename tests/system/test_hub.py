@@ -203,7 +203,8 @@ def test_server_token_ends_with(lab_running: Settings, way: str) -> None:
             token = UserServer(short, kernel).run(READ_TOKEN)
         assert whoami(lab_running, token).status_code == 200
         if way == "shut out":
-            accounts.approve(lab_running, short.name, approved=False)
+            with person(lab_running, admin=True) as chief:
+                post_form(chief.browser, f"/hub/accounts/{short.name}/revoke")
         else:
             with admin_api(lab_running) as admin:
                 path = f"/users/{short.name}" + ("/server" if way == "culled" else "")

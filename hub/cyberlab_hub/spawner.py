@@ -47,6 +47,7 @@ class LabSpawner(DockerSpawner):  # type: ignore[misc]  # dockerspawner ships no
     disks_folder = Unicode(config=True, help="Where the homes' disks are.")
     home_mb = Integer(0, config=True, help="Size of a home. 0: a volume without a bound.")
 
+    mounts: Any  # DockerSpawner's own, which has no type
     while_running = AnyTrait(config=True, help="Called each time the hub finds the server running.")
 
     # A Dict trait is shared until it is set: hooks must assign a new dict, never change this one in place.

@@ -117,7 +117,7 @@ def carried(module: str, facts: Facts) -> list[str]:
         "import base64,glob,zlib; "
         "[open(p[:-2],'wb').write(zlib.decompress(base64.b64decode(open(p).read()))) for p in glob.glob('/tmp/*.z')]"
     )
-    lines.append(f'RUN python3 -c "{unpack}" && cd /tmp && python3 run.py {module}; rm -f /tmp/*')
+    lines.append(f'RUN python3 -c "{unpack}" && cd /tmp && python3 run.py {module}; rm -rf /tmp/*')
     return lines
 
 

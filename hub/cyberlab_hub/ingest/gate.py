@@ -2,7 +2,8 @@
 
 Whose data a query may read is InfluxDB's own decision (its users have READ and nothing else). This gate exists because
 READ allows more than reading: InfluxDB 1.6 lets such a user create a continuous query, which writes for ever
-after, and shows everyone's running and continuous queries.
+after, shows everyone's running and continuous queries, and counts the series of any database (SHOW ... CARDINALITY
+asks for no right at all).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ MAX_BYTES = 16_000
 """Of UTF-8. Percent-encoded it must still fit into a URL."""
 
 _ALLOWED = re.compile(
-    r"\s*(?:\Z|SELECT\b|SHOW\s+(?:MEASUREMENTS?|SERIES|TAG\s+(?:KEYS?|VALUES)|FIELD\s+KEYS?)\b)",
-    re.IGNORECASE,
+    r"\s*(?:\Z|SELECT\b|SHOW\s+(?:MEASUREMENTS|SERIES|TAG\s+(?:KEYS|VALUES)|FIELD\s+KEYS)\b(?!.*\bCARDINALITY\b))",
+    re.IGNORECASE | re.DOTALL,
 )
 
 

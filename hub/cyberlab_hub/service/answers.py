@@ -30,6 +30,9 @@ STATUS: tuple[tuple[type[errors.HubError], HTTPStatus], ...] = (
 HEADERS = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": "Bearer"},
     HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": "5"},
+    # what is left of a body that is too long or too slow is not read: else it were taken, and thrown away, for ever
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {"Connection": "close"},
+    HTTPStatus.REQUEST_TIMEOUT: {"Connection": "close"},
 }
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": text}

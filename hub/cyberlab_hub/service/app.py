@@ -65,6 +65,7 @@ def create_app(parts: Parts) -> FastAPI:
         openapi_url=f"{API}/openapi.json",
         docs_url=None,  # those pages fetch their scripts from elsewhere; `routes.docs` is our own
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would repeat the Host that the client claims
         responses=answers.DOCUMENTED,
         lifespan=lifespan,
     )

@@ -26,7 +26,7 @@ from cyberlab_hub.service.jobs import Jobs
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.service.shares import Shares
 from cyberlab_hub.service.specs import Specs
-from cyberlab_hub.service.streams import OpenStreams
+from cyberlab_hub.service.streams import OpenStreams, Turns
 from cyberlab_hub.service.trials import Trials
 from cyberlab_hub.service.uploads import Uploads
 from cyberlab_hub.settings import Settings
@@ -35,6 +35,7 @@ from cyberlab_hub.workshop.orders import Workshop
 TRIAL_SLOTS = 6
 DEPLOY_SLOTS = 4
 QUERIES_AT_ONCE = 12
+QUERIES_OF_ONE_USER = 3
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Parts:
     """How fast notebooks may write readings."""
     queries: CapacityLimiter
     """Threads that read from InfluxDB: a few slow queries must not hold up everything else."""
+    query_turns: Turns
+    """And no user may take them all."""
 
 
 def assemble(
@@ -101,6 +104,7 @@ def assemble(
         streams=OpenStreams(),
         pace=Pace(lambda owner: quotas.of(owner, "points")),
         queries=CapacityLimiter(QUERIES_AT_ONCE),
+        query_turns=Turns(QUERIES_OF_ONE_USER),
     )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
 
 from anyio import CapacityLimiter, to_thread
 from cyberlab.wire import JobEvent, LogLine
@@ -153,6 +154,22 @@ class OpenStreams:
 
     def count(self, owner: str) -> int:
         return self._open[owner]
+
+
+class Turns:
+    """A few at once for each user; more wait until one of the user's own has ended, and nobody else waits for them."""
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._gates: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    async def take(self, owner: str, held: ExitStack) -> None:
+        """Wait for a turn; it is given back when `held` closes."""
+        gate = self._gates.get(owner)
+        if gate is None:
+            self._gates[owner] = gate = asyncio.Semaphore(self._at_once)
+        await gate.acquire()
+        held.callback(gate.release)
 
 
 async def pumped(pump: Pump[orders.LogLine]) -> AsyncIterator[str]:

@@ -51,10 +51,11 @@ async def query(
         source = iter(lab.store.query(caller.name, database, q))
         return source, next(source, None)  # what is wrong with the query comes before the first byte
 
-    source, first = await to_thread.run_sync(begin, limiter=lab.queries)
-    held = ExitStack()
-    held.callback(close_source, source)
-    return HeldResponse(pieces(source, first, lab.queries), held, CSV)
+    with ExitStack() as held:
+        await lab.query_turns.take(caller.name, held)
+        source, first = await to_thread.run_sync(begin, limiter=lab.queries)
+        held.callback(close_source, source)
+        return HeldResponse(pieces(source, first, lab.queries), held.pop_all(), CSV)
 
 
 @router.get("/measurements")

@@ -306,7 +306,9 @@ def _copy_certs(settings: Settings, part: Part) -> None:
 
 def ours(settings: Settings, engine: docker.DockerClient) -> list[Any]:
     """Every container of this lab on the system engine, also stopped ones and user servers."""
-    found: list[Any] = engine.containers.list(all=True, filters={"label": f"{LAB}={settings.name}"})
+    found: list[Any] = engine.containers.list(
+        all=True, filters={"label": f"{LAB}={settings.name}"}, ignore_removed=True
+    )
     return found
 
 

@@ -35,7 +35,8 @@ connected to `scene.listener`. Attacks that eat something run inside `scene.host
 (spec and request rules), ``dockerfile`` (generated text), ``builder limit``, ``engine flag``, ``container flag``,
 ``warden`` (authorization plugin), ``firewall``, ``proxy`` (egress), ``token``, ``scope``, ``owner check``, ``guard``
 (bodies, time-outs), ``gateway``, ``InfluxDB rights``, ``query gate``, ``registry token``, ``swarm``, ``disk bound``,
-``quota``, ``hub``.
+``quota``, ``hub``,
+``origin`` (the browser keeps pages of different names apart).
 """
 
 from __future__ import annotations

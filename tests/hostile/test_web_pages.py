@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from browser.lab_pages import chromium, sign_in
 from cyberlab_hub import address
 from cyberlab_hub.accounts import list_accounts
@@ -48,9 +49,11 @@ class Victim:
         page.goto(self.evil)
         return page
 
-    def run(self, script: str) -> Any:
-        """What a script of that page finds out; ``blocked: ...`` when the browser stopped it."""
+    def run(self, script: str, place: str = "") -> Any:
+        """What a script of that page (or of `place`) finds out; ``blocked: ...`` when the browser stopped it."""
         page = self.open()
+        if place:
+            page.goto(place)
         known = {
             "xsrf": self.scene.mallory.person.browser._xsrf("/hub/"),
             "hub": self.hub,
@@ -91,8 +94,12 @@ def tokens_of(scene: Scene, name: str) -> set[str]:
 
 
 # ---------------------------------------------------------------- reading
+SCRIPTS: list[str] = []
+
+
 def reads(name: str, tries: str, script: str) -> Attack:
     """The script gets text from where it may not; it must get none."""
+    SCRIPTS.append(script)
 
     def run(scene: Scene) -> None:
         scene.server(scene.ben).run(f"open('/home/lab/diary.txt', 'w').write({scene.ben.canary!r})")
@@ -315,3 +322,16 @@ ATTACKS = (*READS, *ACTS, *OTHERS)
 @table(ATTACKS)
 def test_web_pages(attack: Attack, scene: Scene) -> None:
     scene.attempt(attack)
+
+
+@pytest.mark.engine
+def test_the_same_scripts_read_where_they_may(scene: Scene) -> None:
+    """Else they would prove nothing: at the hub's own name, and at Ben's."""
+    scene.server(scene.ben).run(f"open('/home/lab/diary.txt', 'w').write({scene.ben.canary!r})")
+    victim = ben(scene)
+    home = FETCH.format(url="f.hub + '/hub/home'", more="")
+    assert f"Hello, {scene.ben.name}" in victim.run(home, f"{victim.hub}/hub/home")
+    diary = FETCH.format(url="`${f.own}/user/${f.ben}/files/diary.txt`", more="")
+    assert scene.ben.canary in victim.run(diary, f"{victim.own}/user/{scene.ben.name}/lab")
+    channel = next(attack for attack in SCRIPTS if "events/subscribe" in attack)
+    assert victim.run(channel, f"{victim.own}/user/{scene.ben.name}/lab") == "open"

@@ -111,6 +111,10 @@ def reads(name: str, tries: str, script: str) -> Attack:
 
 
 FETCH = "const r = await fetch({url}, {{credentials: 'include', {more}}}); return r.status + await r.text()"
+DIARY = FETCH.format(
+    url="`${f.own}/user/${f.ben}/files/diary.txt?_xsrf=${(document.cookie.match(/_xsrf=([^;]+)/) || [])[1]}`",
+    more="",
+)
 READS = (
     reads("reads-home", "reads the hub's start page", FETCH.format(url="f.hub + '/hub/home'", more="")),
     reads("reads-tokens", "reads the page of tokens", FETCH.format(url="f.hub + '/hub/token'", more="")),
@@ -128,7 +132,7 @@ READS = (
     reads(
         "reads-file",
         "reads a file from Ben's server",
-        FETCH.format(url="`${f.own}/user/${f.ben}/files/diary.txt`", more=""),
+        DIARY,
     ),
     reads(
         "reads-contents",
@@ -331,7 +335,6 @@ def test_the_same_scripts_read_where_they_may(scene: Scene) -> None:
     victim = ben(scene)
     home = FETCH.format(url="f.hub + '/hub/home'", more="")
     assert f"Hello, {scene.ben.name}" in victim.run(home, f"{victim.hub}/hub/home")
-    diary = FETCH.format(url="`${f.own}/user/${f.ben}/files/diary.txt`", more="")
-    assert scene.ben.canary in victim.run(diary, f"{victim.own}/user/{scene.ben.name}/lab")
+    assert scene.ben.canary in victim.run(DIARY, f"{victim.own}/user/{scene.ben.name}/lab")
     channel = next(attack for attack in SCRIPTS if "events/subscribe" in attack)
     assert victim.run(channel, f"{victim.own}/user/{scene.ben.name}/lab") == "open"

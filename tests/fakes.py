@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import httpx
-from cyberlab.wire import Device, Measurement, PartHealth, Phase, TaskView, Written
+from cyberlab.wire import BuildUsage, Device, Measurement, PartHealth, Phase, TaskView, Written
 from cyberlab_hub.errors import Cancelled, HubError, NotAllowed, NotFound, QueryRefused, WorkFailed
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.workshop.orders import (
@@ -133,7 +133,12 @@ class FakeWorkshop:
         progress.phase(Phase.PUSHING)
         digest = sha256(order.dockerfile + repr(order.files) + order.base_image)
         self.images.setdefault(f"{order.owner}/{order.name}", set()).add(digest)
-        return BuiltImage(digest, 151_000_000)
+        usage = BuildUsage(
+            seconds=1.5, seconds_limit=900, cpu_seconds=0.7, peak_memory_mb=120, memory_limit_mb=1024,
+            steps=len(lines), cached_steps=1, image_mb=151.0, layers_mb=1.0,
+        )  # fmt: skip
+        progress.log(usage.sentence)
+        return BuiltImage(digest, 151_000_000, usage)
 
     def delete_image(self, repository: str, digest: str) -> None:
         self._up()

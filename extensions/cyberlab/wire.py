@@ -241,8 +241,39 @@ class Job(View):
     finished: datetime | None = None
     error: ErrorInfo | None = None
     result: dict[str, Any] = Field(default_factory=dict)
-    """build: ``{"image": "owner/name:version", "digest": ..., "reused": bool}``;
+    """build: ``{"image": "owner/name:version", "digest": ..., "reused": bool, "usage": BuildUsage}``;
     trial: ``{"exit_code": 0}``; deploy: ``{"deployment": name, "devices": [...]}``."""
+
+
+class BuildUsage(View):
+    """What a build used, and beside it what it may use. MB are 2**20 bytes for memory, 10**6 on disk."""
+
+    seconds: float
+    seconds_limit: int
+    cpu_seconds: float | None = None
+    """None when no step ran long enough to be seen."""
+    peak_memory_mb: int | None = None
+    """The most that one step held at once, without the kernel's file cache."""
+    memory_limit_mb: int
+    steps: int
+    cached_steps: int
+    """Of `steps`, those taken from an earlier build."""
+    image_mb: float | None = None
+    layers_mb: float | None = None
+    """Of `image_mb`, what the base does not have."""
+
+    @property
+    def sentence(self) -> str:
+        """As students read it."""
+        said = [f"Used {self.seconds:g} s of at most {self.seconds_limit} s"]
+        if self.cpu_seconds is not None:
+            said.append(f"{self.cpu_seconds:g} s of processor time")
+        if self.peak_memory_mb is not None:
+            said.append(f"{self.peak_memory_mb} of {self.memory_limit_mb} MB of memory")
+        text = ", ".join(said) + f"; {self.cached_steps} of {self.steps} steps came from the cache"
+        if self.image_mb is not None and self.layers_mb is not None:
+            text += f"; the image has {self.image_mb:g} MB, {self.layers_mb:g} MB of it are yours"
+        return f"{text}."
 
 
 class BuildRequest(View):

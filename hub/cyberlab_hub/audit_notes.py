@@ -11,6 +11,7 @@ from typing import Any
 
 from cyberlab.wire import AuditEntry
 
+from cyberlab_hub.addresses import client_of
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.audit_post import AuditPost
@@ -25,7 +26,6 @@ class HubNotes:
     """What happens on the hub's pages: one object for the process, made where the hub is wired."""
 
     def __init__(self, settings: Settings) -> None:
-        self._trusted = {"127.0.0.1", "::1", settings.gateway("users")}
         self._post = AuditPost(lambda: Audit(Database.open(settings.db_url, upgrade=False)))
 
     def put(self, request: Any, actor: str, action: str, about: str, reason: str = "") -> None:
@@ -42,7 +42,7 @@ class HubNotes:
                 object=about,
                 allowed=not reason,
                 reason=reason,
-                address=client_address(request, self._trusted),
+                address=client_address(request),
             )
         )
 
@@ -50,15 +50,11 @@ class HubNotes:
         self._post.close()
 
 
-def client_address(request: Any, trusted: set[str]) -> str:
-    """Where a request to the hub comes from.
-
-    Tornado believes X-Forwarded-For whoever sends it, and users' servers reach the hub directly: only what our own
-    proxy says is believed.
-    """
+def client_address(request: Any) -> str:
+    """Where a request to the hub comes from. (Tornado's `remote_ip` believes X-Forwarded-For whoever sends it.)"""
     context = getattr(request.connection, "context", None)
     peer = str(getattr(context, "_orig_remote_ip", "") or request.remote_ip)
-    return str(request.remote_ip) if peer in trusted else peer
+    return client_of(peer, ",".join(request.headers.get_list("X-Forwarded-For")))
 
 
 def note_command(settings: Settings, action: str, about: str, reason: str = "") -> str:

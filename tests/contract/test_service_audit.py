@@ -180,3 +180,10 @@ def test_no_secret_stands_in_any_row(service: ServiceLab) -> None:
     assert "start_build" in kept
     assert "start_trial" in kept
     assert [name for name, mark in marks.items() if mark in kept] == []
+
+
+def test_the_address_is_what_the_proxy_heard(service: ServiceLab) -> None:
+    service.anna.put(
+        "/specs/greenhouse", json=body(spec()), headers={"X-Forwarded-For": "6.6.6.6, 203.0.113.7"}
+    )
+    assert rows(service)[-1]["address"] == "203.0.113.7"

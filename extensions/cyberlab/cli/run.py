@@ -69,7 +69,10 @@ def exec_(
         if json:
             out.data(result.model_dump())
         else:
-            out.console.out(result.output, end="" if result.output.endswith("\n") else "\n", highlight=False)
+            # a file gets what the program wrote; a terminal must not be steered by it
+            lines = result.output.removesuffix("\n").split("\n")
+            text = "\n".join(map(_clean, lines)) if out.console.is_terminal else "\n".join(lines)
+            out.console.out(text, highlight=False)
         if result.exit_code:
             raise typer.Exit(result.exit_code)
 

@@ -14,6 +14,7 @@ Heavy modules (httpx, pydantic, rich, pandas) are imported where they are used: 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -86,7 +87,9 @@ class Out:
     # ------------------------------------------------------------ results
     def data(self, value: Any) -> None:
         """One JSON document, on one line so that a stream of them can be read line by line."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        text = json.dumps(value, ensure_ascii=False, default=str)
+        # JSON leaves these as they are, and a terminal may obey them
+        sys.stdout.write(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
         sys.stdout.flush()
 
     def view(self, model: BaseModel, text: str) -> None:
@@ -146,7 +149,10 @@ class Out:
 
         # the progress display has already shown why a job failed
         if not isinstance(error, JobFailed) or error.problems:
-            self.aside.print(Text.assemble(("✗ ", "bold red"), (error.headline, "bold")), soft_wrap=True)
+            from cyberlab.progress.timeline import clean  # pydantic takes a moment
+
+            headline = clean(error.headline)
+            self.aside.print(Text.assemble(("✗ ", "bold red"), (headline, "bold")), soft_wrap=True)
         for problem in error.problems:
             where = self.spec_file.where(problem.path) if self.spec_file else ""
             self.aside.print(
@@ -160,6 +166,7 @@ class Out:
             )
 
 
+_STEERING = re.compile(r"[\x7f-\x9f]")
 _LONG = frozenset({"devices", "fields", "tags", "trouble"})
 """Columns that may take several lines."""
 _CUT = "outcome"

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from html import escape
 
-from cyberlab.progress.timeline import Stage, Timeline, seconds
+from cyberlab.progress.timeline import Stage, Timeline, clean, seconds
 from cyberlab.wire import JobKind
 
 _TEXT = "var(--jp-ui-font-color1,#212121)"
@@ -51,7 +51,7 @@ def html(timeline: Timeline) -> str:
         unfolded = " open" if timeline.job.kind is JobKind.TRIAL else ""
         body = (
             f'<details{unfolded}><summary style="cursor:pointer;list-style:none">{head}</summary>'
-            f"{_stages(timeline)}{_log(timeline)}</details>"
+            f"{_stages(timeline)}{_log(timeline)}</details>{_usage(timeline)}"
         )
     else:
         body = f"{head}{_stages(timeline)}{_bar(timeline)}{_log(timeline)}{_message(timeline)}"
@@ -123,8 +123,14 @@ def _log(timeline: Timeline) -> str:
     return f'<pre style="{_LOG % ("none" if live else "22em")}">{escape(chr(10).join(shown))}</pre>'
 
 
+def _usage(timeline: Timeline) -> str:
+    if not timeline.usage:
+        return ""
+    return f'<div style="margin-top:4px;color:{_MUTED}">{escape(timeline.usage)}</div>'
+
+
 def _message(timeline: Timeline) -> str:
-    text = timeline.left or (str(timeline.error) if timeline.error else "")
+    text = timeline.left or (clean(str(timeline.error)) if timeline.error else "")
     if not text:
         return ""
     colour = _BAD if timeline.failed else _TEXT

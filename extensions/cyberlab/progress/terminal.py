@@ -10,7 +10,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from cyberlab.progress.timeline import Stage, Timeline, seconds
+from cyberlab.progress.timeline import Stage, Timeline, clean, seconds
 from cyberlab.wire import JobKind
 
 _LIVE_LINES = 8
@@ -112,8 +112,10 @@ class TerminalView:
 
 def _ending(timeline: Timeline) -> list[RenderableType]:
     if timeline.error is not None:
-        return [Text(str(timeline.error), "red")]
-    return [Text(timeline.left, "yellow")] if timeline.left else []
+        return [Text(clean(str(timeline.error)), "red")]
+    if timeline.left:
+        return [Text(timeline.left, "yellow")]
+    return [Text(f"  {timeline.usage}", "dim")] if timeline.usage else []
 
 
 def _print_log(timeline: Timeline, seen: int, output: Console) -> int:
@@ -155,7 +157,7 @@ class PlainView:
         self._lines = timeline.lines
         if last:
             self._say(timeline, timeline.title)
-            for text in (timeline.left, str(timeline.error or "")):
+            for text in (timeline.usage, timeline.left, clean(str(timeline.error or ""))):
                 if text:
                     self._print(text)
 

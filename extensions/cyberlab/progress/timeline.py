@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cyberlab.errors import LabError
-from cyberlab.wire import Job, JobEvent, JobKind, Phase
+from cyberlab.wire import BuildUsage, Job, JobEvent, JobKind, Phase
 
 KEPT_LINES = 200
 """Log lines a timeline remembers; the whole log stays in the lab."""
@@ -121,6 +121,12 @@ class Timeline:
 
     def took(self, stage: Stage) -> float:
         return ((stage.ended or self.now()) - stage.began).total_seconds()
+
+    @property
+    def usage(self) -> str:
+        """What a build that has ended used, in a sentence; "" where nothing is known of it."""
+        used = self.job.result.get("usage") if self.over else None
+        return BuildUsage.model_validate(used).sentence if used else ""
 
     @property
     def elapsed(self) -> float:

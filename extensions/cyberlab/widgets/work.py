@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cyberlab.errors import LabError
-from cyberlab.wire import Job, JobEvent, Problem
+from cyberlab.progress.timeline import clean
+from cyberlab.wire import BuildUsage, Job, JobEvent, Problem
 
 if TYPE_CHECKING:
     from cyberlab.lab import JobHandle
@@ -32,6 +33,7 @@ IDLE: dict[str, Any] = {
     "steps": 0,
     "error": None,
     "next": "",
+    "usage": "",
 }
 
 
@@ -141,14 +143,14 @@ class WorkPanel:
         with self._lock:
             state = {**self.state, "phase": str(event.phase)}
             if event.kind == "log":
-                self.log_lines.extend(event.text.splitlines() or [""])
+                self.log_lines.extend(clean(event.text).split("\n"))
             elif event.kind == "step":
                 state.update(step=event.step or 0, steps=event.steps or 0, text=event.text)
             elif event.kind == "phase":
                 state.update(text=event.text or state["text"])
                 state.update(step=0, steps=0)
             elif event.text:
-                self.log_lines.extend(event.text.splitlines())
+                self.log_lines.extend(clean(event.text).split("\n"))
             self.state = state
             self._tell_soon()
 
@@ -158,6 +160,8 @@ class WorkPanel:
             values["error"] = {"code": job.error.code, "message": job.error.message}
         if job.phase == "done":
             values["next"] = done(job)
+        if used := job.result.get("usage"):
+            values["usage"] = BuildUsage.model_validate(used).sentence
         self._finish(**values)
 
     def _finish(self, **values: Any) -> None:

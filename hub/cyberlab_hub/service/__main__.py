@@ -65,17 +65,10 @@ def listeners(settings: Settings, parts: Parts) -> tuple[Listener, Listener]:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "proxy_headers": False,  # `addresses.RealClient` knows whom to believe
         "timeout_graceful_shutdown": DRAIN_SECONDS,
     }
-    users = settings.gateway("users")
-    api = uvicorn.Config(
-        create_app(parts),
-        host=users,
-        port=API_PORT,
-        proxy_headers=True,
-        forwarded_allow_ips=users,  # the hub's proxy, which speaks from the host's own address
-        **common,
-    )
+    api = uvicorn.Config(create_app(parts), host=settings.gateway("users"), port=API_PORT, **common)
     registry = uvicorn.Config(
         create_token_app(tokens),
         host=settings.gateway("devices"),
@@ -83,7 +76,6 @@ def listeners(settings: Settings, parts: Parts) -> tuple[Listener, Listener]:
         ssl_certfile=str(certs / "lab.crt"),
         ssl_keyfile=str(certs / "lab.key"),
         lifespan="off",
-        proxy_headers=False,
         **common,
     )
     return Listener(api), Listener(registry)

@@ -10,6 +10,7 @@ from anyio import to_thread
 from cyberlab.wire import API
 from fastapi import FastAPI
 
+from cyberlab_hub.addresses import RealClient
 from cyberlab_hub.service import answers
 from cyberlab_hub.service.audited import Audited
 from cyberlab_hub.service.guard import Guard
@@ -77,7 +78,6 @@ def create_app(parts: Parts) -> FastAPI:
     ):  # fmt: skip
         app.include_router(module.router, prefix=API)
     app.add_middleware(Guard)
-    app.add_middleware(
-        Audited, audit=parts.audit
-    )  # added last: outermost, so that it sees the guard's refusals too
+    app.add_middleware(Audited, audit=parts.audit)  # outside of the guard: it sees its refusals too
+    app.add_middleware(RealClient)  # added last: outermost
     return app

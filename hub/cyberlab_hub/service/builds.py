@@ -8,7 +8,7 @@ from contextlib import suppress
 from cyberlab.spec import ImageSpec
 from cyberlab.spec.digest import spec_digest
 from cyberlab.spec.files import context_files
-from cyberlab.wire import Base, Catalogue, Job, JobKind, Phase
+from cyberlab.wire import Base, BuildUsage, Catalogue, Job, JobKind, Phase
 
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.service import policy
@@ -98,7 +98,7 @@ class Builds:
             platforms=spec.platforms,
         )
         built = self._workshop.build(order, progress)
-        return Outcome(_result(self._images.add(owner, spec, version, identity, built), reused=False))
+        return Outcome(_result(self._images.add(owner, spec, version, identity, built), False, built.usage))
 
     def _ready_base(self, base: Base, progress: JobProgress) -> BaseState:
         state = self._catalogue.state(base, fresh=True)
@@ -117,5 +117,6 @@ class Builds:
         return self._catalogue.state(base, fresh=True)
 
 
-def _result(row: ImageRow, *, reused: bool) -> dict[str, object]:
-    return {"image": reference(row), "digest": row.digest, "reused": reused}
+def _result(row: ImageRow, reused: bool, usage: BuildUsage | None = None) -> dict[str, object]:
+    used = {"usage": usage.model_dump(mode="json")} if usage else {}
+    return {"image": reference(row), "digest": row.digest, "reused": reused, **used}

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+from cyberlab.wire import BuildUsage
 
 from cyberlab_hub.errors import Cancelled, WorkFailed
 from cyberlab_hub.settings import Settings
@@ -17,13 +20,23 @@ from cyberlab_hub.workshop import build_words, limits
 from cyberlab_hub.workshop.clock import StopClock
 from cyberlab_hub.workshop.context import DOCKERFILE
 from cyberlab_hub.workshop.engine import Engine
+from cyberlab_hub.workshop.meter import Meter
 from cyberlab_hub.workshop.orders import Progress
-from cyberlab_hub.workshop.output import Lines
+from cyberlab_hub.workshop.output import Brake, Lines, printable
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_RUNNING = re.compile(r" ---> Running in ([0-9a-f]{12,64})")
+_CACHED = " ---> Using cache"
 _PLUMBING = re.compile(
     r" ---> .*|Removing intermediate container .*|Successfully (built|tagged) .*|Sending build context .*|\s*"
 )
+
+
+@dataclass(frozen=True)
+class Built:
+    image: Mapping[str, Any]
+    """What the engine says about it."""
+    usage: BuildUsage
 
 
 class Builder:
@@ -31,26 +44,31 @@ class Builder:
         self._engine = engine
         self._settings = settings
 
-    def run(self, tag: str, context: bytes, progress: Progress, platform: str = "") -> dict[str, Any]:
-        """Build `context` into the image `tag`; return what the engine says about the image.
+    def run(self, tag: str, context: bytes, progress: Progress, platform: str = "") -> Built:
+        """Build `context` into the image `tag`.
 
         Raises:
             WorkFailed: ``build-failed``, ``build-timeout``, ``disk-full``.
             Cancelled: the user stopped it.
             PartDown: the engine is away.
         """
-        log = _BuildLog(progress)
+        meter = Meter(self._engine)
+        log = _BuildLog(progress, meter)
         seconds = self._settings.build_seconds
         params = self._limits | {"t": tag, "dockerfile": DOCKERFILE}
         if platform:
             params["platform"] = platform
-        with (
-            self._engine.stream("POST", "/build", params=params, data=context) as stream,
-            StopClock(stream.close, seconds) as clock,
-        ):
-            progress.on_cancel(clock.cancel)
-            for message in stream.messages():
-                log.take(message)
+        try:
+            with (
+                meter,
+                self._engine.stream("POST", "/build", params=params, data=context) as stream,
+                StopClock(stream.close, seconds) as clock,
+            ):
+                progress.on_cancel(clock.cancel)
+                for message in stream.messages():
+                    log.take(message)
+        finally:
+            log.finish()
         if clock.reason == "cancelled":
             raise Cancelled("cancelled", "You stopped this build.")
         if clock.reason == "time":
@@ -58,9 +76,23 @@ class Builder:
                 "build-timeout",
                 f"The build was stopped after {seconds} s, in {log.where}. Fewer or smaller libraries build faster.",
             )
+        usage = self._usage(meter, log)
+        if log.failed:
+            progress.log(usage.sentence)
         log.raise_failure(self._settings.build_memory_mb)
-        image: dict[str, Any] = self._engine.call("GET", f"/images/{tag}/json")
-        return image
+        return Built(self._engine.call("GET", f"/images/{tag}/json"), usage)
+
+    def _usage(self, meter: Meter, log: _BuildLog) -> BuildUsage:
+        cpu, memory = meter.cpu_seconds, meter.peak_memory
+        return BuildUsage(
+            seconds=round(meter.seconds, 1),
+            seconds_limit=self._settings.build_seconds,
+            cpu_seconds=None if cpu is None else round(cpu, 1),
+            peak_memory_mb=None if memory is None else round(memory / limits.MB),
+            memory_limit_mb=self._settings.build_memory_mb,
+            steps=log.step,
+            cached_steps=log.cached,
+        )
 
     @cached_property
     def _limits(self) -> dict[str, str | int]:
@@ -71,10 +103,17 @@ class Builder:
 class _BuildLog:
     """What the builder said so far."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, meter: Meter) -> None:
         self._progress = progress
-        self._lines = Lines(self._tell)
+        self._meter = meter
+        self._brake = Brake()
+        self._lines = Lines(self._tell, self._brake)
         self._error = ""
+        self._of = 0
+        self._fresh = False
+        """A step has been announced, and its program has not printed yet: what comes is the builder's own."""
+        self.step = 0
+        self.cached = 0
         self.where = "the first step"
 
     def take(self, message: Mapping[str, Any]) -> None:
@@ -84,17 +123,36 @@ class _BuildLog:
             return
         text = str(message.get("stream", ""))
         step = _STEP.fullmatch(text.rstrip("\n"))
-        if step:
+        if step and self._is_next(int(step[1]), int(step[2])):
             self._step(int(step[1]), int(step[2]), step[3])
         elif not _PLUMBING.fullmatch(text.rstrip()):
+            self._fresh = False
             self._lines.feed(text)
+        else:
+            self._brake.passed(len(text))  # a program that prints nothing but such lines is a flood too
+            if self._fresh and text.strip():
+                self._begun(text.rstrip())
+
+    def _is_next(self, number: int, of: int) -> bool:
+        """A program can print such a line too. It cannot make more steps of it than there are."""
+        return number == self.step + 1 and number <= of and self._of in (0, of)
+
+    def _begun(self, said: str) -> None:
+        self._fresh = False
+        running = _RUNNING.fullmatch(said)
+        if running:
+            self._meter.watch(running[1])
+        elif said == _CACHED:
+            self.cached += 1
 
     def _step(self, number: int, of: int, instruction: str) -> None:
         # what an earlier step printed does not explain the failure of a later one
         self._lines.end()
         self._lines.tail.clear()
+        self._meter.watch("")
+        self.step, self._of, self._fresh = number, of, True
         shown = " ".join(instruction.split())
-        shown = "LABEL" if shown.startswith('LABEL "cyberlab.') else shown[:200]
+        shown = "LABEL" if shown.startswith('LABEL "cyberlab.') else printable(shown)[:200]
         self.where = f"step {number} of {of} ({shown})"
         self._progress.step(number, of, shown)
 
@@ -102,8 +160,15 @@ class _BuildLog:
         if line.strip():
             self._progress.log(line)
 
+    def finish(self) -> None:
+        """Also after a cancel or a time-out: where it was is what one wants to know."""
+        self._lines.finish()
+
+    @property
+    def failed(self) -> bool:
+        return bool(self._error)
+
     def raise_failure(self, memory_mb: int) -> None:
-        self._lines.end()
         if self._error:
-            said = build_words.explain(self.where, list(self._lines.tail), self._error, memory_mb)
+            said = build_words.explain(self.where, list(self._lines.tail), printable(self._error), memory_mb)
             raise WorkFailed(said.code, said.message, said.problems)

@@ -36,6 +36,8 @@ from cyberlab_hub.workshop import words
 CALL_SECONDS = 30
 CONNECT_SECONDS = 4.0
 """A slow engine is given its time to answer, but not to be found."""
+MESSAGE_BYTES = 4 * 2**20
+"""Of one line of JSON; what programs print comes in pieces of some 32 KB."""
 NEWEST_API = (1, 44)
 """The newest version of the Engine API that this code was written against."""
 
@@ -209,6 +211,8 @@ class Stream:
         rest = b""
         for chunk in self:
             *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > MESSAGE_BYTES:
+                raise WorkFailed("engine-refused", "The workshop engine said more at once than is possible.")
             yield from (json.loads(line) for line in lines if line.strip())
         if rest.strip() and not self.closed:
             yield json.loads(rest)

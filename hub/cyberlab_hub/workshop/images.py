@@ -7,6 +7,7 @@ build finds its layers; older ones live in the registry only.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from cyberlab.wire import Phase
@@ -34,7 +35,7 @@ class Images:
     def build(self, order: BuildOrder, progress: Progress) -> BuiltImage:
         """Check the base, build, check the result, push. See `Workshop.build`."""
         progress.phase(Phase.PREPARING)
-        platform = self._platform(order)
+        platform, base_bytes = self._platform(order)
         context = context_tar(labelled(order.dockerfile, dict(order.labels)), order.files)
         _check_from(order)
         if progress.cancelled:
@@ -42,12 +43,17 @@ class Images:
         progress.phase(Phase.BUILDING)
         repository = f"{self._settings.registry}/{order.owner}/{order.name}"
         tag = f"{repository}:{order.version}"
-        image = self._builder.run(tag, context, progress, platform)
-        _check_platform(image, order)
+        built = self._builder.run(tag, context, progress, platform)
+        _check_platform(built.image, order)
+        size = int(built.image["Size"])
+        usage = built.usage.model_copy(
+            update={"image_mb": _mb(size), "layers_mb": _mb(max(0, size - base_bytes))}
+        )
+        progress.log(usage.sentence)
         progress.phase(Phase.PUSHING)
         digest = self.push(repository, str(order.version), progress)
         self._forget_older(repository, keep=tag)
-        return BuiltImage(digest=digest, size_bytes=int(image["Size"]))
+        return BuiltImage(digest=digest, size_bytes=size, usage=usage)
 
     def ensure_local(self, repository: str, digest: str) -> str:
         """Fetch the image to the workshop engine unless it is there; return the reference to run.
@@ -92,8 +98,8 @@ class Images:
         )
 
     # ------------------------------------------------------------ checks
-    def _platform(self, order: BuildOrder) -> str:
-        """The one platform to build for ("" when the order leaves it to the engine).
+    def _platform(self, order: BuildOrder) -> tuple[str, int]:
+        """The one platform to build for ("" when the order leaves it to the engine), and the bytes of the base.
 
         Raises:
             WorkFailed: ``base-missing``, or ``platform-unsupported``: the base is not of that platform.
@@ -111,7 +117,7 @@ class Images:
                 "platform-unsupported",
                 f"This lab's base image is {has} and cannot become {', '.join(order.platforms)}.",
             )
-        return has if order.platforms else ""
+        return has if order.platforms else "", int(base["Size"])
 
     # ------------------------------------------------------------ registry
     def _auth(self) -> dict[str, str]:
@@ -158,12 +164,16 @@ class Images:
             return
 
 
-def platform_of(image: dict[str, Any]) -> str:
+def _mb(size: int) -> float:
+    return round(size / 1e6, 1)
+
+
+def platform_of(image: Mapping[str, Any]) -> str:
     """``linux/amd64`` of what the engine says about an image."""
     return f"{image['Os']}/{image['Architecture']}"
 
 
-def _check_platform(image: dict[str, Any], order: BuildOrder) -> None:
+def _check_platform(image: Mapping[str, Any], order: BuildOrder) -> None:
     """The classic builder takes a base of another architecture without a word."""
     if order.platforms and platform_of(image) not in order.platforms:
         raise WorkFailed(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cyberlab.wire import Device, PartHealth, Phase, TaskView
+from cyberlab.wire import BuildUsage, Device, PartHealth, Phase, TaskView
 
 
 class Progress(Protocol):
@@ -45,6 +45,7 @@ class BuiltImage:
     digest: str
     """Registry manifest digest, ``sha256:...``."""
     size_bytes: int
+    usage: BuildUsage | None = None
 
 
 @dataclass(frozen=True)

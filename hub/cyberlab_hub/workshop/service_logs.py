@@ -9,10 +9,11 @@ from cyberlab_hub.workshop.clock import StopClock
 from cyberlab_hub.workshop.engine import Engine, Stream
 from cyberlab_hub.workshop.nodes import Nodes, name_of
 from cyberlab_hub.workshop.orders import LogLine
-from cyberlab_hub.workshop.output import LONGEST_LINE
+from cyberlab_hub.workshop.output import printable, shown
 
 READ_SECONDS = 10.0
 """A device that is away must not hold up what the others printed."""
+MOST_CHARACTERS = 8_000_000
 ENGINE = 3
 """Stream of the engine's own remarks."""
 
@@ -21,7 +22,19 @@ def read(engine: Engine, nodes: Nodes, service: str, tail: int) -> Iterator[LogL
     """The last `tail` lines of each device, oldest first."""
     stream = _open(engine, service, tail, follow=False)
     with StopClock(stream.close, READ_SECONDS):
-        return iter(sorted(_lines(stream, _names(nodes)), key=lambda line: line.at))
+        return iter(sorted(_bounded(_lines(stream, _names(nodes))), key=lambda line: line.at))
+
+
+def _bounded(lines: Iterator[LogLine]) -> Iterator[LogLine]:
+    """Twenty devices with 5,000 long lines each would be 200 MB."""
+    left = MOST_CHARACTERS
+    for line in lines:
+        left -= len(line.text)
+        if left < 0:
+            cut = f"(This is more than {MOST_CHARACTERS // 10**6} MB: the rest of the log is not shown.)"
+            yield LogLine(device="", text=cut, at=line.at)
+            return
+        yield line
 
 
 class Followed(Iterator[LogLine]):
@@ -53,11 +66,12 @@ def _lines(stream: Stream, names: Mapping[str, str]) -> Iterator[LogLine]:
         for source, frame in stream.frames():
             text = frame.decode(errors="replace").rstrip("\n")
             if source == ENGINE:
-                yield LogLine(device="", text=f"(not all lines could be fetched: {text.strip()[:300]})")
+                said = printable(text).strip()[:300]
+                yield LogLine(device="", text=f"(not all lines could be fetched: {said})")
                 continue
             at, _, rest = text.partition(" ")
             details, _, line = rest.partition(" ")
-            yield LogLine(device=names.get(_node(details), ""), text=line[:LONGEST_LINE], at=at)
+            yield LogLine(device=names.get(_node(details), ""), text=shown(line), at=at)
 
 
 def _node(details: str) -> Any:

@@ -21,7 +21,7 @@ from cyberlab_hub.workshop.clock import StopClock
 from cyberlab_hub.workshop.engine import Engine, filters
 from cyberlab_hub.workshop.images import Images
 from cyberlab_hub.workshop.orders import ExecOutcome, Progress, TrialEnd, TrialOrder
-from cyberlab_hub.workshop.output import Lines
+from cyberlab_hub.workshop.output import Brake, Lines
 
 TRIAL = "cyberlab.trial"
 TIMED_OUT = 124
@@ -111,18 +111,20 @@ class Trials:
             raise WorkFailed("trial-failed", error.message) from error
         progress.phase(Phase.RUNNING)
         lines = Lines(progress.log)
-        with (
-            self._engine.stream(
-                "GET", f"/containers/{container}/logs", params={"follow": 1, "stdout": 1, "stderr": 1}
-            ) as stream,
-            StopClock(lambda: self._stop(container), order.seconds) as clock,
-            # a log that hangs must not keep the job
-            StopClock(stream.close, order.seconds + limits.STOP_SECONDS + 10),
-        ):
-            progress.on_cancel(clock.cancel)
-            for _source, chunk in stream.frames():
-                lines.feed(chunk)
-        lines.end()
+        try:
+            with (
+                self._engine.stream(
+                    "GET", f"/containers/{container}/logs", params={"follow": 1, "stdout": 1, "stderr": 1}
+                ) as stream,
+                StopClock(lambda: self._stop(container), order.seconds) as clock,
+                # a log that hangs must not keep the job
+                StopClock(stream.close, order.seconds + limits.STOP_SECONDS + 10),
+            ):
+                progress.on_cancel(clock.cancel)
+                for _source, chunk in stream.frames():
+                    lines.feed(chunk)
+        finally:
+            lines.finish()
         if clock.reason == "cancelled":
             raise Cancelled("cancelled", "You stopped this trial.")
         if clock.reason == "time":
@@ -148,6 +150,7 @@ class Trials:
 
     def _exec_output(self, made: str, seconds: float) -> str:
         kept = b""
+        brake = Brake()
         body = {"Detach": False, "Tty": False}
         with (
             self._engine.stream("POST", f"/exec/{made}/start", body=body) as stream,
@@ -155,6 +158,7 @@ class Trials:
         ):
             for _source, chunk in stream.frames():
                 kept += chunk[: max(0, limits.EXEC_OUTPUT_BYTES + 1 - len(kept))]
+                brake.passed(len(chunk))
         text = kept[: limits.EXEC_OUTPUT_BYTES].decode(errors="replace")
         return text + ("\n(the rest is cut)\n" if len(kept) > limits.EXEC_OUTPUT_BYTES else "")
 

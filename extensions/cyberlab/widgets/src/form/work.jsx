@@ -43,6 +43,7 @@ export function Step({ store, kind, number, title, text, state, closed, actions,
       )}
       <Log lines={store.logs[kind]} kind={kind} open={state.busy || state.phase === "failed" || kind === "trial"} />
       {state.next && <p class="cl-next">{state.next}</p>}
+      {state.usage && <p class="cl-hint cl-usage">{state.usage}</p>}
       {footer}
     </section>
   );

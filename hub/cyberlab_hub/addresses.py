@@ -1,0 +1,59 @@
+"""Where a request comes from, when it comes through the hub's proxy.
+
+The proxy runs on this machine and adds the client's address to X-Forwarded-For. Only a peer on this machine is
+believed: users' servers reach hub and lab service directly and may write there what they like. Which of the machine's
+addresses the proxy's connections show depends on the engine's address translation, so each of them counts.
+"""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import ip_address
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+def is_ours(address: str) -> bool:
+    """Whether it is an address of this machine: then, and only then, something here can listen on it."""
+    try:
+        family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def client_of(peer: str, forwarded: str) -> str:
+    """The client's address, of the peer's and the header's.
+
+    Each proxy appends whom it heard, so the header is read from its end, as long as this machine is what it says.
+    """
+    client = peer
+    for said in reversed(forwarded.split(",")):
+        if not is_ours(client):
+            break
+        try:
+            client = str(ip_address(said.strip()))
+        except ValueError:
+            break
+    return client
+
+
+class RealClient:
+    """ASGI middleware: `scope["client"]` and the scheme are those at the proxy's front."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = scope.get("client")
+        if scope["type"] == "http" and peer and is_ours(peer[0]):
+            forwarded = [
+                value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"
+            ]
+            scheme = [value for name, value in scope["headers"] if name == b"x-forwarded-proto"]
+            scope = {**scope, "client": (client_of(peer[0], ",".join(forwarded)), peer[1])}
+            if scheme and scheme[-1] in (b"http", b"https"):
+                scope["scheme"] = scheme[-1].decode()
+        await self._app(scope, receive, send)

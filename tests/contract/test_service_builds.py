@@ -50,7 +50,9 @@ def test_the_same_form_again_builds_nothing(service: ServiceLab) -> None:
     answer = start(service)
     again = answer.json()
     assert (answer.status_code, again["phase"]) == (202, "done")
-    assert again["result"] == first["result"] | {"reused": True}
+    usage = first["result"].pop("usage")
+    assert usage["steps"] > usage["cached_steps"]
+    assert again["result"] == first["result"] | {"reused": True}, "nothing was used this time"
     assert len(service.workshop.orders) == 1
     with service.anna.stream("GET", f"/jobs/{again['id']}/events") as stream:
         assert [e.event for e in events(stream)] == ["phase", "end"]

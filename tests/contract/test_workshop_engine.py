@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from cyberlab.wire import Phase
+from cyberlab.wire import BuildUsage, Phase
 from cyberlab_hub.errors import Cancelled, WorkFailed
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop.engine import Engine, filters
 from cyberlab_hub.workshop.orders import BuildOrder, DeployOrder, TrialOrder
+from cyberlab_hub.workshop.output import LONGEST_LINE, MOST_LINES, TAIL
 from cyberlab_hub.workshop.registry import LAB_ACCOUNT, LAB_SECRET
 from cyberlab_hub.workshop.workshop import DockerWorkshop
 from fakes import RecordedProgress
@@ -53,6 +54,7 @@ class Student:
         self.engine = Engine(settings.workshop_url, settings.certs)
         self.owner = f"engine-{secrets.token_hex(4)}"
         self.digests: list[str] = []
+        self.used: list[BuildUsage] = []
 
     def build(self, *lines: str, code: str = LOOK_AROUND, progress: RecordedProgress | None = None) -> str:
         order = BuildOrder(
@@ -64,9 +66,11 @@ class Student:
             files=(("main.py", code.encode()),),
             base_image="cyberlab/python",
         )
-        digest = self.workshop.build(order, progress or RecordedProgress()).digest
-        self.digests.append(digest)
-        return digest
+        built = self.workshop.build(order, progress or RecordedProgress())
+        self.digests.append(built.digest)
+        if built.usage is not None:
+            self.used.append(built.usage)
+        return built.digest
 
     def trial(self, digest: str, *command: str) -> TrialOrder:
         return TrialOrder(secrets.token_hex(4), self.owner, f"{self.owner}/prog", digest, command, (), 30)
@@ -109,6 +113,74 @@ def student(lab_running: Settings) -> Iterator[Student]:
     someone = Student(lab_running)
     yield someone
     someone.go()
+
+
+# ---------------------------------------------------------------- what a build uses, and what it prints
+BUSY = (
+    "import time; held = bytearray(300 << 20); end = time.time() + 2; "
+    "[0 for _ in iter(lambda: time.time() < end, 0)]"
+)
+
+
+def test_a_build_says_what_it_used(student: Student) -> None:
+    mark = secrets.token_hex(4)
+    lines = (f"RUN echo {mark}", f"RUN python3 -c '{BUSY}'")
+    progress = RecordedProgress()
+    first = student.build(*lines, progress=progress)
+    assert first
+    (said,) = [line for line in progress.lines if line.startswith("Used ")]
+    used = student.used[-1]
+    assert said == used.sentence
+    assert used.steps > used.cached_steps
+    assert used.cpu_seconds is not None
+    assert used.cpu_seconds > 1
+    assert used.peak_memory_mb is not None
+    assert 280 < used.peak_memory_mb < used.memory_limit_mb
+    assert used.image_mb is not None
+    assert used.layers_mb is not None
+    assert used.layers_mb < used.image_mb
+    student.build(*lines, code=LOOK_AROUND + "# other")
+    assert student.used[-1].cached_steps > used.cached_steps
+
+
+def test_a_flood_of_a_build_is_cut_and_its_end_is_kept(student: Student) -> None:
+    progress = RecordedProgress()
+    with pytest.raises(WorkFailed, match="the very end"):
+        student.build(
+            f"RUN echo {secrets.token_hex(4)}; yes | head -c 10000000; echo error: the very end; exit 3",
+            progress=progress,
+        )
+    assert MOST_LINES < len(progress.lines) < MOST_LINES + 2 * TAIL
+    assert any("the rest of it is not kept" in line for line in progress.lines)
+    assert any("lines are left out here" in line for line in progress.lines)
+    assert "error: the very end" in progress.lines[-3:]
+
+
+def test_binary_output_escapes_and_a_line_without_end_are_text(student: Student) -> None:
+    progress = RecordedProgress()
+    student.build(
+        f"RUN echo {secrets.token_hex(4)}; head -c 50000 /dev/urandom; echo; "
+        "python3 -c \"import sys; sys.stdout.write(chr(27) + ']0;owned' + chr(7) + chr(27) + '[2Jtitle')\"; echo; "
+        "head -c 10000000 /dev/zero | tr '\\000' x; echo; echo ready",
+        progress=progress,
+    )
+    assert all(c.isprintable() or c == "\t" or ord(c) > 0x9F for line in progress.lines for c in line)
+    assert max(map(len, progress.lines)) <= LONGEST_LINE + 20
+    assert "ready" in progress.lines
+    assert "title" in progress.lines
+
+
+def test_cancel_stops_an_endless_flood(student: Student) -> None:
+    class Impatient(RecordedProgress):
+        def log(self, text: str) -> None:
+            super().log(text)
+            if len(self.lines) == MOST_LINES + 1:
+                threading.Thread(target=self.cancel).start()
+
+    progress = Impatient()
+    with pytest.raises(Cancelled):
+        student.build(f"RUN echo {secrets.token_hex(4)}; yes", progress=progress)
+    assert progress.lines[-1] == "y"
 
 
 # ---------------------------------------------------------------- builds
@@ -208,9 +280,12 @@ def test_a_trial_that_needs_too_much_memory_says_so(student: Student) -> None:
 
 def test_a_flood_of_output_is_cut(student: Student) -> None:
     progress = RecordedProgress()
-    student.workshop.run_trial(student.trial(student.build(), "sh", "-c", "yes | head -n 100000"), progress)
-    assert len(progress.lines) < 6_000
-    assert "the rest is not kept" in progress.lines[-1]
+    student.workshop.run_trial(
+        student.trial(student.build(), "sh", "-c", "yes | head -n 30000; echo the end"), progress
+    )
+    assert MOST_LINES < len(progress.lines) < MOST_LINES + 2 * TAIL
+    assert any("the rest of it is not kept" in line for line in progress.lines)
+    assert progress.lines[-1] == "the end"
 
 
 def test_no_container_is_left_after_a_trial(student: Student) -> None:

@@ -125,13 +125,17 @@ class _BuildLog:
         step = _STEP.fullmatch(text.rstrip("\n"))
         if step and self._is_next(int(step[1]), int(step[2])):
             self._step(int(step[1]), int(step[2]), step[3])
-        elif not _PLUMBING.fullmatch(text.rstrip()):
+        elif not self._builders_own(text.rstrip()):
             self._fresh = False
             self._lines.feed(text)
         else:
             self._brake.passed(len(text))  # a program that prints nothing but such lines is a flood too
             if self._fresh and text.strip():
                 self._begun(text.rstrip())
+
+    def _builders_own(self, said: str) -> bool:
+        # it ends each of its own lines with an empty one; a program's empty line ends that program's line
+        return bool(_PLUMBING.fullmatch(said)) and (bool(said) or self._fresh)
 
     def _is_next(self, number: int, of: int) -> bool:
         """A program can print such a line too. It cannot make more steps of it than there are."""

@@ -19,7 +19,7 @@ LONGEST_LINE = 2_000
 TAIL = 200
 FREE_BYTES = 8_000_000
 BYTES_A_SECOND = 2_000_000
-LEAST_CHARGE = 256
+LEAST_CHARGE = 100
 """Bytes that even an empty chunk counts: a program that writes letter by letter costs more than its letters."""
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")

@@ -197,6 +197,22 @@ def test_cancel_works_in_the_middle_of_an_endless_flood() -> None:
     assert progress.lines[-1].isdigit(), "the end of the log is kept"
 
 
+def test_a_line_end_that_comes_alone_ends_the_line() -> None:
+    _, progress = built(
+        "Step 1/1 : RUN work\n",
+        "\n",
+        f" ---> Running in {ID}\n",
+        "\n",
+        "one",
+        "\n",
+        "two",
+        "\n",
+        "\n",
+        "three\n",
+    )
+    assert progress.lines == ["one", "two", "three"]
+
+
 def test_figures_of_both_kinds_of_cgroups() -> None:
     assert figures(STATS) == (1.5, 200 * 2**20)
     v2 = {**STATS, "memory_stats": {"usage": 50, "stats": {"inactive_file": 20}}}

@@ -63,6 +63,7 @@ mkdir -p "/etc/docker/certs.d/$LAB_REGISTRY"
 cp /certs/ca.crt "/etc/docker/certs.d/$LAB_REGISTRY/ca.crt"
 
 set -- --userns-remap=default --no-new-privileges --icc=false --log-level=warn "$@"
+set -- "$@" --add-runtime caged=/usr/local/bin/caged-runc --default-runtime caged
 for resolver in $LAB_DNS; do set -- "$@" --dns "$resolver"; done
 set -- "$@" -H unix:///var/run/docker.sock
 if [ -n "${LAB_LISTEN:-}" ]; then

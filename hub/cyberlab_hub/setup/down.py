@@ -11,7 +11,7 @@ from rich.console import Console
 from cyberlab_hub.disks import Disks
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import containers, engines, firewall, images, processes
+from cyberlab_hub.setup import containers, engines, firewall, images, kernel, processes
 
 PROCESSES = ("hub", "ingest", "lab")
 
@@ -28,6 +28,8 @@ def down(settings: Settings, console: Console) -> None:
     else:
         _stop_containers(settings, engine, console)
         firewall.remove(settings)
+    if kernel.restore(settings):
+        console.print("io_uring is for everybody again, as it was")
     unmounted = Disks(settings.disks).release_all()
     if unmounted:
         console.print(f"unmounted {unmounted} disks")
@@ -55,6 +57,7 @@ def clean(settings: Settings, console: Console) -> None:
             # what is in Docker can only be removed by a running engine
             engines.ensure_system_engine(settings)
         engine = engines.system_engine()
+    kernel.restore(settings)
     for container in containers.ours(settings, engine):
         container.remove(force=True, v=True)
     label = {"label": f"{containers.LAB}={settings.name}"}

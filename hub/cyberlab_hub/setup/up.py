@@ -23,6 +23,7 @@ from cyberlab_hub.setup import (
     engines,
     firewall,
     images,
+    kernel,
     networks,
     processes,
 )
@@ -93,6 +94,7 @@ def plan(settings: Settings) -> list[Step]:
 
     return [
         Step("engine-system", "System engine", lambda: engines.ensure_system_engine(settings)),
+        Step("kernel", "Kernel", lambda: kernel.ensure(settings)),
         Step("secrets", "Secrets and certificates", lambda: _ensure_secrets(settings)),
         Step("database", "Lab database", lambda: _ensure_database(settings)),
         Step(

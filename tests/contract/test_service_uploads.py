@@ -20,6 +20,7 @@ def code(answer: Any) -> str:
 
 
 def send(service: ServiceLab, packed: bytes, **params: str) -> Any:
+    """As a client does that names no content type; binary data is no JSON."""
     return service.anna.post("/files/unpack", content=packed, params=params)
 
 
@@ -122,6 +123,15 @@ def test_json_that_is_a_bomb_is_refused(service: ServiceLab, content: bytes, exp
     assert code(answer) == expected
     assert len(answer.content) < 100_000
     assert service.workshop.orders == []
+
+
+def test_json_is_read_only_where_it_is_counted(service: ServiceLab) -> None:
+    """The count looks at the content type: a body without one must never be parsed."""
+    content = json.dumps({"spec": body(spec())}).encode()
+    for kind in ("", "text/plain", "application/octet-stream"):
+        assert (
+            service.anna.post("/builds", content=content, headers={"Content-Type": kind}).status_code == 422
+        )
 
 
 def test_a_full_spec_is_not_too_full() -> None:

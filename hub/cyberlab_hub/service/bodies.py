@@ -88,7 +88,7 @@ class Bodies:
             text = f"The request was not complete after {self._seconds:g} s. Try again."
             return ErrorInfo(code="body-too-slow", message=text)
         whole = bytes(content)
-        return json_problem(whole, headers.get(b"content-type", b"json")) or whole
+        return json_problem(whole, headers.get(b"content-type", b"")) or whole
 
     def _take(self, body: Body, count: int) -> ErrorInfo | None:
         body.bytes += count

@@ -60,6 +60,10 @@ class FileShelf:
                 return
         self._files.append(held)
 
+    def put_all(self, entries: tuple[FileEntry, ...]) -> None:
+        for entry in entries:
+            self.put(entry.path, _content(entry))
+
     def remove(self, path: str) -> None:
         self._files = [held for held in self._files if held.path != path]
 

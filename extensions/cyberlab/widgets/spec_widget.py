@@ -18,16 +18,22 @@ import anywidget
 import traitlets
 
 from cyberlab.errors import LabError
+from cyberlab.spec.archives import ArchiveRefused, gather, unpack
 from cyberlab.spec.dockerfile import render
 from cyberlab.spec.image import ImageSpec
 from cyberlab.spec.problems import find_problems
 from cyberlab.widgets import draft as drafts
+from cyberlab.widgets.advice import AdviceWatch
 from cyberlab.widgets.anyshell import answer_in_any_shell
 from cyberlab.widgets.files import FileShelf
-from cyberlab.wire import Catalogue, Problem
+from cyberlab.wire import Catalogue, Problem, Unpacked
 
 if TYPE_CHECKING:
     from cyberlab.lab import Lab
+
+
+NO_UPLOAD = {"said": "", "refused": False}
+"""Nothing is said about the last archive or folder."""
 
 
 class SpecWidget(anywidget.AnyWidget):
@@ -40,6 +46,8 @@ class SpecWidget(anywidget.AnyWidget):
     )
     problems: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
     dockerfile = traitlets.Unicode().tag(sync=True)
+    advice: traitlets.List[dict[str, Any]] = traitlets.List().tag(sync=True)
+    upload: traitlets.Dict[str, Any] = traitlets.Dict(dict(NO_UPLOAD)).tag(sync=True)
     notice = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, lab: Lab, spec: ImageSpec | None) -> None:
@@ -50,6 +58,7 @@ class SpecWidget(anywidget.AnyWidget):
         self._catalogue = Catalogue(bases=(), scenarios=())
         self._shelf = FileShelf()
         self._refused: tuple[Problem, ...] = ()
+        self._advice = AdviceWatch(lab, self._tell_advice)
         self._wishes: dict[str, Callable[..., None]] = {
             "set": self._do_set,
             "base": self._do_base,
@@ -57,6 +66,8 @@ class SpecWidget(anywidget.AnyWidget):
             "edit": self._do_edit,
             "open": self._do_open,
             "upload": self._do_upload,
+            "unpack": self._do_unpack,
+            "folder": self._do_folder,
             "rename": self._do_rename,
             "remove": self._do_remove,
         }
@@ -129,7 +140,12 @@ class SpecWidget(anywidget.AnyWidget):
             self.files = self._shelf.listing()
             self.problems = rows
             self.dockerfile = render(spec, self._catalogue) if self._catalogue.base(spec.base) else ""
+            self._advice.about(spec, self.dockerfile)
         self._described(spec)
+
+    def _tell_advice(self, rows: list[dict[str, Any]]) -> None:
+        with self._lock:
+            self.advice = rows
 
     def _take_refusal(self, problems: tuple[Problem, ...]) -> None:
         """Problems that the lab found. They stand until the student changes something or asks again."""
@@ -143,13 +159,16 @@ class SpecWidget(anywidget.AnyWidget):
         if wish is None:
             return
         values = {key: value for key, value in content.items() if key != "do"}
-        if buffers:
+        if "paths" in values:
+            values["contents"] = [bytes(buffer) for buffer in buffers]
+        elif buffers:
             values["content"] = bytes(buffers[0])
         with self._lock:
             wish(**values)
 
     def _edited(self, seq: int | None = None, **changes: Any) -> None:
         self._refused = ()
+        self.upload = dict(NO_UPLOAD)
         self.draft = {**self.draft, **changes, "_seq": self.draft["_seq"] if seq is None else seq}
         self._check()
 
@@ -186,6 +205,31 @@ class SpecWidget(anywidget.AnyWidget):
         self._show_file(path)
         self._edited()
 
+    def _do_unpack(self, path: str, content: bytes = b"") -> None:
+        """An archive that was dropped: its files, by the rules that the lab has too."""
+        self._add_all(path, lambda top: unpack((content,), self._catalogue.limits, without_top=top))
+
+    def _do_folder(self, name: str, paths: list[str], contents: list[bytes]) -> None:
+        """A folder that was dropped: the paths begin with its name."""
+        found = list(zip(paths, contents, strict=False))
+        self._add_all(name, lambda top: gather(found, self._catalogue.limits, without_top=top))
+
+    def _add_all(self, name: str, read: Callable[[bool], Unpacked]) -> None:
+        """All the files or none. A whole program takes the place of the sample; otherwise its folder is kept."""
+        whole = self._shelf.untouched
+        try:
+            unpacked = read(whole)
+        except ArchiveRefused as error:
+            self.upload = {"said": f"{name} was not added. {error.message}", "refused": True}
+            return
+        if whole:
+            self._shelf = FileShelf(unpacked.files)
+        else:
+            self._shelf.put_all(unpacked.files)
+        self._show_file("main.py")
+        self._edited()
+        self.upload = {"said": _added(name, unpacked), "refused": False}
+
     def _do_rename(self, path: str, new: str) -> None:
         self._shelf.rename(path, new.strip())
         self._show_file(new.strip() if self.open_file["path"] == path else "")
@@ -195,3 +239,11 @@ class SpecWidget(anywidget.AnyWidget):
         self._shelf.remove(path)
         self._show_file()
         self._edited()
+
+
+def _added(name: str, unpacked: Unpacked) -> str:
+    count = len(unpacked.files)
+    said = f"{count} file{'s' if count != 1 else ''} of {name} added."
+    if unpacked.skipped:
+        said += f" {unpacked.skipped} hidden or generated left out."
+    return said

@@ -11,8 +11,10 @@ from typing import Any
 
 import pandas as pd
 from cyberlab.errors import LabError, NotFound
+from cyberlab.spec.dockerfile import render
 from cyberlab.spec.image import ImageSpec
 from cyberlab.wire import (
+    Advice,
     Base,
     Catalogue,
     Deployment,
@@ -224,6 +226,7 @@ class FakeLab:
         self.pace = pace
         self.refuse: LabError | None = None
         self.fail: ErrorInfo | None = None
+        self.advised = 0
         self.down: LabError | None = None
         self.specs: list[ImageSpec] = []
         self.handles: dict[str, FakeHandle] = {}
@@ -307,6 +310,19 @@ class FakeLab:
         if self.down is not None:
             raise self.down
         return CATALOGUE
+
+    def advice(self, spec: ImageSpec) -> list[Advice]:
+        """One sentence, about the first library."""
+        if self.down is not None:
+            raise self.down
+        self.advised += 1
+        if not spec.pip:
+            return []
+        line = next(
+            n for n, text in enumerate(render(spec, CATALOGUE).split("\n"), 1) if text == "RUN pip install \\"
+        )
+        message = "Name the version of each Python library, such as numpy==2.1.0."
+        return [Advice(line=line, field="pip", level="warning", code="DL3013", message=message)]
 
     def images(self) -> list[Image]:
         return list(self._images)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
-from cyberlab.errors import SpecRefused, Unreachable
+from bad_archives import zipped
+from cyberlab.errors import PartDown, SpecRefused, Unreachable
 from cyberlab.spec.image import ImageSpec
 from cyberlab.widgets import ImageForm
 from cyberlab.wire import ErrorInfo, Problem
@@ -260,3 +262,68 @@ def test_a_message_that_nobody_knows_changes_nothing(browser: Browser) -> None:
     before = dict(browser.form.draft)
     browser.do("format-the-disk")
     assert browser.form.draft == before
+
+
+# ---------------------------------------------------------------- archives, folders, advice
+def test_an_archive_takes_the_place_of_the_sample_and_keeps_its_folder_later(lab: FakeLab) -> None:
+    browser = Browser(ImageForm(lab))  # type: ignore[arg-type]
+    browser.do("unpack", path="p.zip", content=zipped(("p/main.py", b"print(1)\n"), ("p/.git/x", b"")))
+    assert [row["path"] for row in browser.form.files] == ["main.py"]
+    assert browser.form.open_file["text"] == "print(1)\n"
+    assert browser.form.upload == {
+        "said": "1 file of p.zip added. 1 hidden or generated left out.",
+        "refused": False,
+    }
+    browser.do("unpack", path="lib.zip", content=zipped(("lib/a.py", b"")))
+    assert [row["path"] for row in browser.form.files] == ["main.py", "lib/a.py"]
+    browser.do("edit", path="main.py", text="x")
+    assert browser.form.upload["said"] == ""
+
+
+@pytest.mark.parametrize("name", ["../up.py", "/etc/passwd", "C:/x"])
+def test_a_bad_archive_adds_nothing_and_says_why(lab: FakeLab, name: str) -> None:
+    browser = Browser(ImageForm(lab))  # type: ignore[arg-type]
+    before = browser.form.files
+    browser.do("unpack", path="bad.zip", content=zipped(("ok.py", b""), (name, b"x")))
+    assert browser.form.files == before
+    assert browser.form.upload["refused"]
+    assert browser.form.upload["said"].startswith("bad.zip was not added. ")
+
+
+def test_a_folder_comes_as_one_message(lab: FakeLab) -> None:
+    form = ImageForm(lab)  # type: ignore[arg-type]
+    content = {"do": "folder", "name": "p", "paths": ["p/main.py", "p/data/a.csv", "p/__pycache__/x"]}
+    form._on_message(form, content, [memoryview(b"1"), memoryview(b"2"), memoryview(b"3")])
+    assert [row["path"] for row in form.files] == ["data/a.csv", "main.py"]
+
+
+def test_advice_follows_the_text_and_is_asked_for_only_where_it_helps(
+    lab: FakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cyberlab.widgets.advice.PAUSE_SECONDS", 0.01)
+    browser = Browser(ImageForm(lab))  # type: ignore[arg-type]
+    browser.type("workdir", "/home/app")
+    assert browser.form.advice == []
+    browser.type("pip_text", "numpy")
+    until(lambda: browser.form.advice)
+    (row,) = browser.form.advice
+    assert browser.form.dockerfile.split("\n")[row["line"] - 1] == "RUN pip install \\"
+    asked = lab.advised
+    browser.type("pip_text", "")
+    assert browser.form.advice == []
+    assert lab.advised == asked
+
+
+def test_a_lab_without_advice_says_nothing(lab: FakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = threading.Event()
+
+    def none(_: ImageSpec) -> None:
+        asked.set()
+        raise PartDown("advice-unavailable", "This lab gives no advice.")
+
+    monkeypatch.setattr("cyberlab.widgets.advice.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(lab, "advice", none)
+    browser = Browser(ImageForm(lab))  # type: ignore[arg-type]
+    browser.type("pip_text", "numpy")
+    assert asked.wait(5)
+    assert (browser.form.advice, browser.form.notice) == ([], "")

@@ -8,6 +8,8 @@ export function Dockerfile({ store }) {
     setSaid((await toClipboard(text)) ? "Copied" : "Select the text and copy it");
     setTimeout(() => setSaid(""), 2000);
   };
+  const advice = store.get("advice");
+  const advised = new Set(advice.map((each) => each.line));
   const lines = text.replace(/\n$/, "").split("\n");
   return (
     <aside class="cl-preview" aria-labelledby="cl-dockerfile">
@@ -21,7 +23,7 @@ export function Dockerfile({ store }) {
         <pre class="cl-dockerfile" tabIndex={0} aria-label="Dockerfile preview">
           <code>
             {lines.map((line, index) => (
-              <span key={index} class="cl-line">
+              <span key={index} class={`cl-line ${advised.has(index + 1) ? "cl-advised" : ""}`}>
                 <span class="cl-number" aria-hidden="true">{index + 1}</span>
                 <span class="cl-code">{coloured(line)}{"\n"}</span>
               </span>
@@ -31,8 +33,31 @@ export function Dockerfile({ store }) {
       ) : (
         <p class="cl-empty">Choose a base image, and the Dockerfile appears here.</p>
       )}
+      <Advice advice={advice} />
       <p class="cl-hint">Written by the form. You can learn from it, but you never need to.</p>
     </aside>
+  );
+}
+
+// What works and could be better. It stops nothing, so it looks like a hint and not like a problem.
+function Advice({ advice }) {
+  return (
+    <div aria-live="polite">
+      {advice.length > 0 && (
+        <section class="cl-advice" aria-label="Advice">
+          <h4>Advice</h4>
+          <ul>
+            {advice.map((each) => (
+              <li key={`${each.line} ${each.code}`}>
+                <span class="cl-advice-line">Line {each.line}</span>
+                <span title={each.code}>{each.message}</span>
+              </li>
+            ))}
+          </ul>
+          <p class="cl-hint">You may build as it is.</p>
+        </section>
+      )}
+    </div>
   );
 }
 

@@ -1,6 +1,7 @@
 // Section 3: how the image runs, its files, and an editor for them.
 import { useRef, useState } from "preact/hooks";
 import { Editor } from "./editor.jsx";
+import { dropped, isArchive, isClutter } from "./drop.js";
 import { Field, Group, Problems, size } from "./field.jsx";
 
 export function Program({ store }) {
@@ -53,11 +54,20 @@ function Files({ store }) {
   const [refused, setRefused] = useState([]);
   const [over, setOver] = useState(false);
   const picker = useRef(null);
+  const folders = useRef(null);
+  const said = store.get("upload");
 
   const upload = async (list) => {
     const big = [];
     for (const file of list) {
-      if (file.size > limits.file_bytes) {
+      if (isArchive(file.name)) {
+        if (file.size > limits.total_bytes * 1.05) {
+          const message = `${file.name} is ${size(file.size)}; an archive may have ${size(limits.total_bytes)}. It was not added.`;
+          big.push({ path: file.name, code: "archive-too-large", message });
+        } else {
+          store.wish({ do: "unpack", path: file.name }, [await file.arrayBuffer()]);
+        }
+      } else if (file.size > limits.file_bytes) {
         const message = `${file.name} is ${size(file.size)}; one file may have ${size(limits.file_bytes)}. It was not added.`;
         big.push({ path: file.name, code: "file-too-big", message });
       } else {
@@ -66,11 +76,30 @@ function Files({ store }) {
     }
     setRefused(big);
   };
-  const drop = (event) => {
+  // All files of a folder, in one message. The kernel decides what is left out; here only what would take for ever to read.
+  const uploadFolder = async (name, list) => {
+    const total = list.reduce((sum, { file }) => sum + file.size, 0);
+    if (total > limits.total_bytes * 1.05) {
+      const message = `${name} has ${size(total)}; the files may have ${size(limits.total_bytes)} in all. Nothing of it was added.`;
+      setRefused([{ path: name, code: "folder-too-large", message }]);
+      return;
+    }
+    setRefused([]);
+    const contents = await Promise.all(list.map(({ file }) => file.arrayBuffer()));
+    store.wish({ do: "folder", name, paths: list.map(({ path }) => path) }, contents);
+  };
+  const drop = async (event) => {
     event.preventDefault();
     event.stopPropagation();
     setOver(false);
-    upload(event.dataTransfer.files);
+    const { files: single, folders: whole } = await dropped(event.dataTransfer, limits.files * 10);
+    if (single.length > 0) await upload(single);
+    for (const folder of whole) await uploadFolder(folder.name, folder.files);
+  };
+  const pickFolder = (event) => {
+    const list = [...event.currentTarget.files].map((file) => ({ path: file.webkitRelativePath, file }));
+    event.currentTarget.value = "";
+    if (list.length > 0) uploadFolder(list[0].path.split("/")[0], list.filter(({ path }) => !isClutter(path)).slice(0, limits.files * 10));
   };
   const add = () => {
     let number = 1;
@@ -92,8 +121,9 @@ function Files({ store }) {
         </ul>
         <div class="cl-file-bar">
           <button type="button" class="cl-button" onClick={() => picker.current.click()}>Upload files</button>
+          <button type="button" class="cl-button" onClick={() => folders.current.click()}>Upload a folder</button>
           <button type="button" class="cl-button" onClick={add}>New file</button>
-          <span class="cl-hint">or drop files here; up to {size(limits.file_bytes)} each, {size(limits.total_bytes)} in all</span>
+          <span class="cl-hint">or drop files, a folder or a zip here; up to {size(limits.file_bytes)} each, {size(limits.total_bytes)} in all</span>
           <input
             ref={picker}
             type="file"
@@ -102,10 +132,14 @@ function Files({ store }) {
             aria-label="Files to upload"
             onChange={(event) => { upload([...event.currentTarget.files]); event.currentTarget.value = ""; }}
           />
+          <input ref={folders} type="file" webkitdirectory hidden aria-label="Folder to upload" onChange={pickFolder} />
         </div>
         <Editor store={store} />
       </div>
-      <Problems problems={refused} />
+      <div role="status">
+        {said.said && !said.refused && <p class="cl-hint">{said.said}</p>}
+      </div>
+      <Problems problems={said.refused ? [...refused, { path: "upload", code: "upload", message: said.said }] : refused} />
     </Group>
   );
 }

@@ -2,7 +2,7 @@
 // State comes down as traits, wishes go up as messages (image_form.py says why).
 
 const TRAITS = [
-  "owner", "catalogue", "files", "open_file", "problems", "dockerfile", "image_state", "devices", "deployments",
+  "owner", "catalogue", "files", "open_file", "problems", "dockerfile", "advice", "upload", "image_state", "devices", "deployments",
   "build_state", "trial_state", "deploy_state", "offers", "notice",
 ];
 const KEPT_LINES = 5000;

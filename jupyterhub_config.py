@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cyberlab_hub
 from cyberlab_hub import accounts, address, elsewhere, settings, spawner
+from cyberlab_hub.audit_notes import HubNotes
 from cyberlab_hub.signin import LabAuthenticator
 
 os.umask(0o077)  # the database and the secrets are for the lab alone
@@ -70,6 +71,7 @@ c.JupyterHub.logo_file = str(templates / "logo.svg")
 
 # ---- who may come in
 c.JupyterHub.authenticator_class = LabAuthenticator
+LabAuthenticator.notes = HubNotes(lab)
 c.Authenticator.allow_all = True  # approval is the gate
 c.NativeAuthenticator.enable_signup = True
 c.NativeAuthenticator.allowed_failed_logins = 5

@@ -37,6 +37,9 @@ class PasswordHandler(BaseHandler):  # type: ignore[misc]  # jupyterhub ships no
             self.set_login_cookie(user)
         else:
             self.set_status(400)
+        self.authenticator.note(
+            self, user.name, "change_password", user.name, "password-refused" if problem else ""
+        )
         self.finish(await self.render_template("password.html", problem=problem, done=problem is None))
 
     async def _problem(self, name: str, new: str) -> str | None:
@@ -89,10 +92,14 @@ class AccountHandler(AccountsHandler):
     async def post(self, name: str, action: str) -> None:
         info = self.authenticator.get_user(name)
         if info is None:
+            self._note(name, action, "account-unknown")
             raise web.HTTPError(404, f"There is no account “{name}”. It may have been removed meanwhile.")
         if name == self.current_user.name:
+            self._note(name, action, "own-account")
             raise web.HTTPError(400, "Your own account is not changed here, lest you lock yourself out.")
         self.log.info("%s: %s account %s", self.current_user.name, action, name)
+        # whoever waits no longer cannot be removed
+        self._note(name, action, "account-approved" if action == "remove" and info.is_authorized else "")
         if action == "approve":
             info.is_authorized = True
             self.db.commit()
@@ -105,6 +112,10 @@ class AccountHandler(AccountsHandler):
             await self.show(f"“{name}” cannot sign in any more; its server, sessions and tokens have ended.")
         else:
             await self._remove(info)
+
+    def _note(self, name: str, action: str, reason: str = "") -> None:
+        about = name[: accounts.NAME_LENGTH]
+        self.authenticator.note(self, self.current_user.name, f"{action}_account", about, reason)
 
     async def _reset(self, info: Any) -> None:
         password = secrets.token_urlsafe(12)

@@ -7,21 +7,19 @@ addresses the proxy's connections show depends on the engine's address translati
 
 from __future__ import annotations
 
-import socket
 from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from cyberlab_hub.throttle import of_this_machine
 
 
 def is_ours(address: str) -> bool:
     """Whether it is an address of this machine: then, and only then, something here can listen on it."""
     try:
-        family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))
-    except (OSError, ValueError):
+        return of_this_machine(str(ip_address(address)))
+    except ValueError:
         return False
-    return True
 
 
 def client_of(peer: str, forwarded: str) -> str:

@@ -6,6 +6,7 @@ and says when it could not.
 
 from __future__ import annotations
 
+import atexit
 import os
 from typing import Any
 
@@ -26,6 +27,7 @@ class HubNotes:
     """What happens on the hub's pages: one object for the process, made where the hub is wired."""
 
     def __init__(self, settings: Settings) -> None:
+        atexit.register(self.close)
         self._post = AuditPost(lambda: Audit(Database.open(settings.db_url, upgrade=False)))
 
     def put(self, request: Any, actor: str, action: str, about: str, reason: str = "") -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyterhub import orm
 from jupyterhub.handlers import BaseHandler
@@ -27,6 +27,7 @@ from tornado import web
 
 from cyberlab_hub import accounts
 from cyberlab_hub.account_pages import AccountHandler, AccountsHandler, PasswordHandler
+from cyberlab_hub.audit_notes import HubNotes
 from cyberlab_hub.throttle import Throttle, client_address, in_minutes, of_this_machine
 
 MAX_WAITING = 200
@@ -44,6 +45,9 @@ _NOBODY = accounts.hash_password(secrets.token_hex(16))
 
 class LabAuthenticator(NativeAuthenticator):  # type: ignore[misc]  # nativeauthenticator ships no types
     """Names and passwords in the hub's database; approval by an administrator is the gate."""
+
+    notes: ClassVar[HubNotes | None] = None
+    """Where the audit is written; set where the hub is wired."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -65,7 +69,7 @@ class LabAuthenticator(NativeAuthenticator):  # type: ignore[misc]  # nativeauth
         address = caller_address(handler)
         handler.refusal = self._too_many(name, address)
         if handler.refusal:
-            self._note("refused, too many tries", name, address)
+            self._note(handler, "refused, too many tries", name, address, "too-many-tries")
             return None
         # no longer name can be an account's, and nobody fills the memory with them
         known_form = accounts.name_problem(name) is None
@@ -77,15 +81,15 @@ class LabAuthenticator(NativeAuthenticator):  # type: ignore[misc]  # nativeauth
         matches = await asyncio.to_thread(accounts.password_matches, data.get("password", ""), hashed)
         if info is None or not matches:
             handler.refusal = WRONG
-            self._note("failed", name, address)
+            self._note(handler, "failed", name, address, "password-wrong" if info else "account-unknown")
             return None
         self.throttle.succeeded(name)
         self.addresses.take_back(address)
         if not approved:
             handler.refusal = f"The account “{name}” waits for an administrator's approval. Try again later."
-            self._note("refused, not approved", name, address)
+            self._note(handler, "refused, not approved", name, address, "not-approved")
             return None
-        self._note("done", name, address)
+        self._note(handler, "done", name, address)
         self._look_again(name)
         return name
 
@@ -102,9 +106,17 @@ class LabAuthenticator(NativeAuthenticator):  # type: ignore[misc]  # nativeauth
             return f"Too many wrong passwords from your address. Wait {in_minutes(wait)}, then try again."
         return None
 
-    def _note(self, what: str, name: str, address: str) -> None:
+    def _note(self, handler: Any, what: str, name: str, address: str, reason: str = "") -> None:
+        shown = name[: accounts.NAME_LENGTH]
         # %r: a name with a line end in it must not look like a line of its own
-        self.log.info("sign-in %s: name %r from %s", what, name[: accounts.NAME_LENGTH], address)
+        self.log.info("sign-in %s: name %r from %s", what, shown, address)
+        # whoever does not get in is nobody: the name is only what was claimed
+        self.note(handler, "" if reason else name, "sign_in", shown, reason)
+
+    def note(self, handler: Any, actor: str, action: str, about: str, reason: str = "") -> None:
+        """A row of the lab's audit; with a `reason` it was refused."""
+        if self.notes is not None:
+            self.notes.put(handler.request, actor, action, about, reason)
 
     def _look_again(self, name: str) -> None:
         """Read the hub's own row anew: it is kept in memory, and `cyberlab-hub user` may have changed its cookie id.
@@ -197,6 +209,7 @@ class SignUpHandler(BaseHandler):  # type: ignore[misc]  # jupyterhub ships no t
             problems = {
                 "name": f"Too many requests from your address. Wait {in_minutes(wait)}, then try again."
             }
+            self.authenticator.note(self, "", "sign_up", name[: accounts.NAME_LENGTH], "too-many-requests")
         else:
             problems = self.authenticator.sign_up_problems(name, password, again)
         if not problems:
@@ -207,6 +220,7 @@ class SignUpHandler(BaseHandler):  # type: ignore[misc]  # jupyterhub ships no t
                 self.db.add(UserInfo(username=name, password=hashed, is_authorized=False))
                 self.db.commit()
                 self.log.info("Account %s asks for approval, from %s", name, address)
+                self.authenticator.note(self, "", "sign_up", name)
         if problems:
             self.set_status(400)
         page = await self.render_template("signup.html", problems=problems, wanted=name, done=not problems)

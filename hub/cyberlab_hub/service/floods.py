@@ -4,7 +4,7 @@ Whoever sends a thousand requests a minute must neither fill the disk nor hide o
 *lane* may write so many rows in a minute; what comes on top is counted, and told in one row (`times`) when the
 minute is over. The bounds, rows a minute:
 
-    a stranger (no valid token)      1 for each address and call, 30 for all strangers together
+    a stranger (no valid token)      1 for each address and call (sign-in: 10), 30 for all strangers together
     an account, what was refused     30
     an account, what was done        60; points written from a notebook 1
 
@@ -26,6 +26,8 @@ REFUSED = 30
 DONE = 60
 FREQUENT = {"write_points": 1}
 """Calls that a program makes all the time, and that change nothing but a measurement."""
+STRANGER = {"sign_in": 10}
+"""Rows of one address for a call; other calls have one. A class signs in at once, from behind one router."""
 SEVERAL = "(several)"
 
 Lane = tuple[str, ...]
@@ -90,10 +92,11 @@ class Floods:
         if known is not None:
             return known
         everybody = self._opened(("",), STRANGERS)
-        if not everybody.left:
+        rows = min(STRANGER.get(entry.action, 1), everybody.left)
+        if not rows:
             return everybody  # an attacker with many addresses must not fill the memory either
-        everybody.left -= 1
-        return self._opened(("", entry.address, entry.action), 1)
+        everybody.left -= rows
+        return self._opened(("", entry.address, entry.action), rows)
 
     def _opened(self, lane: Lane, rows: int) -> _Window:
         if lane not in self._windows:

@@ -144,7 +144,7 @@ class FakeWorkshop:
         self._up()
         self.images.get(repository, set()).discard(digest)
 
-    def stored_bytes(self, owner: str) -> int:
+    def stored_bytes(self, owner: str, *, hidden: bool = False) -> int:
         self._up()
         held = {
             digest

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import docker
 import httpx
 import jwt
 import pytest
@@ -20,6 +21,7 @@ from cyberlab_hub.accounts import api_token
 from cyberlab_hub.service.credentials import Credentials
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.quotas import Quotas
+from cyberlab_hub.setup.registry import clean
 from hostile import forged_tokens as forged
 from hostile.attack import Attack, Scene, table
 from hostile.registry_client import MANIFEST, REFUSED, bens, client, mallory, own_pushed, removed, still_there
@@ -218,6 +220,31 @@ def _pushes_without_room(scene: Scene) -> None:
         database.close()
 
 
+def _hides_layers_without_an_image(scene: Scene) -> None:
+    """Layers that no manifest names are in no list: what is pushed so must count all the same."""
+    database = Database.open(scene.settings.db_url, upgrade=False)
+    quotas = Quotas(database)
+    repository = f"{scene.mallory.name}/hidden"
+    quotas.set("user", scene.mallory.name, "gigabytes", 1)
+    statuses: list[int] = []
+    try:
+        for _ in range(30):
+            answer = client(scene).token(
+                scene.mallory.name, scene.mallory.token, f"repository:{repository}:pull,push"
+            )
+            statuses.append(answer.status_code)
+            if answer.status_code != 200:
+                break
+            content = secrets.token_bytes(1000) + bytes(60_000_000)
+            assert client(scene).upload(repository, content, answer.json()["token"]).status_code == 201
+    finally:
+        quotas.unset("user", scene.mallory.name, "gigabytes")
+        database.close()
+        clean(scene.settings, docker.from_env())
+    assert statuses[-1] == 429, "more than a gigabyte was hidden in the registry"
+    assert 15 <= len(statuses) <= 18
+
+
 def _runs_what_was_pushed_by_hand(scene: Scene) -> None:
     repository, digest = own_pushed(scene)
     name = repository.partition("/")[2]
@@ -321,6 +348,8 @@ ATTACKS = (
             _asks_for_another_service),
     _attack("push-without-room", "pushes although the namespace is full", "nothing is added",
             _pushes_without_room, "quota"),
+    _attack("hide-layers", "fills the registry with layers that no image names", "they count towards the quota",
+            _hides_layers_without_an_image, "quota"),
     _attack("run-by-hand", "runs and deploys an image that was pushed by hand", "the lab knows no such image",
             _runs_what_was_pushed_by_hand, "policy"),
     _attack("move-a-tag", "replaces an image that the lab built, by its tag", "what was built runs: digests count",

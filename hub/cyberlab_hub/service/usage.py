@@ -29,10 +29,12 @@ def usage(parts: Parts, owner: str) -> list[QuotaUse]:
 
 
 def room(parts: Parts, owner: str) -> None:
-    """Raises:
-    OverQuota: ``quota-gigabytes``. PartDown: ``registry-down``, ``database-down``.
+    """For a push by hand. What was deleted counts until it is cleaned away: else the disk could be filled with it.
+
+    Raises:
+        OverQuota: ``quota-gigabytes``. PartDown: ``registry-down``, ``database-down``.
     """
-    policy.room(parts.quotas.of(owner, "gigabytes"), parts.workshop.stored_bytes(owner))
+    policy.room(parts.quotas.of(owner, "gigabytes"), parts.workshop.stored_bytes(owner, hidden=True))
 
 
 def _known(count: Callable[[], float] | None) -> float | None:

@@ -2,13 +2,19 @@
 
 Asked of the registry itself, so what was pushed by hand counts. An answer is used for some seconds, because a push
 asks for several tokens in a row.
+
+Its API does not show everything: layers that no manifest names, manifests without a tag, uploads that were never
+finished. Who pushes by hand could fill the disk with them, so for that question the registry's own folders are looked
+at, where the lab has them on a disk of its own (`linked_bytes`).
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from cyberlab_hub.workshop.registry import Registry
 
@@ -20,8 +26,12 @@ REMEMBERED = 10_000
 class Stored:
     """Threads may share it."""
 
-    def __init__(self, registry: Registry, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, registry: Registry, folder: Path | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`folder` is the registry's root directory, if it can be seen from here."""
         self._registry = registry
+        self._folder = folder
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[float, int]] = {}
@@ -44,7 +54,40 @@ class Stored:
             self._seen[owner] = (self._clock(), total)
         return total
 
+    def with_hidden(self, owner: str) -> int:
+        """Also what no tag names: layers of deleted images until they are cleaned away, unfinished uploads.
+
+        Raises:
+            PartDown: ``registry-down``.
+        """
+        tagged = self.bytes_of(owner)
+        return max(tagged, linked_bytes(self._folder, owner)) if self._folder else tagged
+
     def forget(self, owner: str) -> None:
         """Something was deleted: measure anew."""
         with self._lock:
             self._seen.pop(owner, None)
+
+
+def linked_bytes(folder: Path, owner: str) -> int:
+    """What the folders of the owner's repositories link to, once each, and their uploads. See Docker Distribution's
+    layout: ``repositories/NAME/{_layers,_manifests,_uploads}``, ``blobs/sha256/ab/abcd.../data``."""
+    root = folder / "docker" / "registry" / "v2"
+    digests: set[str] = set()
+    total = 0
+    for path, folders, files in os.walk(root / "repositories" / owner, onerror=None):
+        kind, parent = os.path.basename(os.path.dirname(path)), os.path.basename(path)
+        if "link" in files and kind == "sha256":
+            digests.add(parent)
+            folders.clear()
+        elif kind == "_uploads":
+            total += sum(_size(Path(path, name)) for name in files if name == "data")
+            folders.clear()
+    return total + sum(_size(root / "blobs" / "sha256" / one[:2] / one / "data") for one in digests)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:  # cleaned away, or just being moved
+        return 0

@@ -8,6 +8,7 @@ from typing import Literal
 
 from cyberlab.wire import Device, PartHealth
 
+from cyberlab_hub.disks import Disks
 from cyberlab_hub.errors import HubError, PartDown
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop import service_logs
@@ -43,7 +44,8 @@ class DockerWorkshop:
     def __init__(self, settings: Settings) -> None:
         self._engine = Engine(settings.workshop_url, settings.certs)
         self._registry = Registry(settings)
-        self._stored = Stored(self._registry)
+        disk = Disks(settings.disks).data("registry") if settings.registry_disk_gb else None
+        self._stored = Stored(self._registry, disk)
         builder = Builder(self._engine, settings)
         self._images = Images(self._engine, builder, self._registry, settings)
         self._bases = Bases(self._engine, builder, self._images, settings)
@@ -81,8 +83,8 @@ class DockerWorkshop:
         self._images.delete(repository, digest)
         self._stored.forget(repository.partition("/")[0])
 
-    def stored_bytes(self, owner: str) -> int:
-        return self._stored.bytes_of(owner)
+    def stored_bytes(self, owner: str, *, hidden: bool = False) -> int:
+        return self._stored.with_hidden(owner) if hidden else self._stored.bytes_of(owner)
 
     # ------------------------------------------------------------ trials
     def run_trial(self, order: TrialOrder, progress: Progress) -> TrialEnd:

@@ -13,7 +13,7 @@ import pytest
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop.registry import LAB_SECRET, Registry
-from cyberlab_hub.workshop.stored import Stored
+from cyberlab_hub.workshop.stored import Stored, linked_bytes
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -185,3 +185,30 @@ def test_an_owner_with_more_repositories_than_a_page(settings: Settings) -> None
         fake.manifest(f"ann/prog{number:03}", "1", {"layers": [fake.blob(f"layer{number}", 10)], "n": number})
     held = Registry(settings, httpx.MockTransport(fake)).held("ann/", {})
     assert sum(size for digest, size in held.items() if digest in fake.blobs) == 2500
+
+
+def test_what_the_registrys_answers_do_not_show_counts_for_pushes(settings: Settings, tmp_path: Path) -> None:
+    root = tmp_path / "data" / "docker" / "registry" / "v2"
+
+    def put(path: str, size: int) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"x" * size)
+
+    def link(repository: str, kind: str, digest: str, size: int) -> None:
+        put(f"repositories/{repository}/{kind}/sha256/{digest}/link", 71)
+        if size:
+            put(f"blobs/sha256/{digest[:2]}/{digest}/data", size)
+
+    link("ann/prog", "_layers", "aa11", 1000)
+    link("ann/deep/er", "_layers", "aa11", 1000)  # the same layer
+    link("ann/deep/er", "_manifests/revisions", "bb22", 300)  # no tag names it
+    link("ann/prog", "_layers", "cc33", 0)  # cleaned away
+    put("repositories/ann/prog/_uploads/1234/data", 50)
+    put("repositories/ann/prog/_uploads/1234/hashstates/sha256/0", 9)
+    link("annabel/prog", "_layers", "dd44", 7000)
+    registry = Registry(settings, httpx.MockTransport(FullRegistry(settings)))
+    assert linked_bytes(tmp_path / "data", "ann") == 1350
+    assert linked_bytes(tmp_path / "data", "nobody") == 0
+    stored = Stored(registry, tmp_path / "data")
+    assert (stored.bytes_of("ann"), stored.with_hidden("ann")) == (0, 1350)
+    assert Stored(registry).with_hidden("ann") == 0  # its disk is elsewhere: what it answers is all there is

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from bad_archives import zipped
 from lab_pages import (
     WatchedPage,
     chromium,
@@ -98,6 +100,68 @@ def test_form_by_mouse_and_keyboard(home: Path, jupyter: str, browser: Browser) 
     expect(page.get_by_text("greenhouse runs on 3 devices")).to_be_visible()
     assert watched.errors == []
     assert watched.outside == []
+    watched.context.close()
+
+
+DROP = """(area, packed) => {
+  const bytes = Uint8Array.from(atob(packed), (char) => char.charCodeAt(0));
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([bytes], "project.zip"));
+  for (const kind of ["dragover", "drop"])
+    area.dispatchEvent(new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+def drop_archive(page: Page, packed: bytes) -> None:
+    page.locator(".cl-files").evaluate(
+        f"(area, packed) => ({DROP})(area, packed)", base64.b64encode(packed).decode()
+    )
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_dropped_archive_and_advice(home: Path, jupyter: str, browser: Browser, dark: bool) -> None:
+    set_lab_setting(home, "themes", {"theme": f"JupyterLab {'Dark' if dark else 'Light'}"})
+    watched = WatchedPage(browser, jupyter, dark=dark, size=(1500, 2400))
+    try:
+        page = watched.page
+        form_in_lab(home, page, jupyter, f"drop-{dark}.ipynb")
+        packed = zipped(("p/main.py", b"print('dropped')\n"), ("p/data/in.csv", b"1\n"), ("p/.git/x", b""))
+        drop_archive(page, packed)
+        expect(
+            page.get_by_text("2 files of project.zip added. 1 hidden or generated left out.")
+        ).to_be_visible()
+        expect(page.get_by_role("button", name="data/in.csv", exact=True)).to_be_visible()
+        expect(page.locator(".cl-editor .cm-content")).to_contain_text("dropped")
+
+        page.get_by_role("checkbox", name="requests").check()
+        advice = page.get_by_role("region", name="Advice")
+        expect(advice).to_contain_text("numpy==2.1.0", timeout=15_000)
+        expect(page.locator(".cl-line.cl-advised")).to_contain_text("RUN pip install")
+
+        drop_archive(page, zipped(("../evil.py", b"")))
+        refusal = page.locator(".cl-problem", has_text="project.zip was not added.")
+        expect(refusal).to_contain_text("climbs out")
+        watched.shot(f"form-archive-{'dark' if dark else 'light'}", ".cl-form")
+        page.get_by_role("button", name="Build", exact=True).click()
+        expect(page.get_by_text("is ready. Try it out")).to_be_visible(timeout=20_000)
+        assert watched.errors == []
+        assert watched.outside == []
+    finally:
+        watched.context.close()
+        set_lab_setting(home, "themes", {"theme": "JupyterLab Light"})
+
+
+def test_a_folder_is_picked(home: Path, jupyter: str, browser: Browser, tmp_path: Path) -> None:
+    project = tmp_path / "garden"
+    (project / "data").mkdir(parents=True)
+    (project / "main.py").write_text("print('picked')\n")
+    (project / "data" / "in.csv").write_text("1\n")
+    (project / ".secret").write_text("x")
+    watched = WatchedPage(browser, jupyter, size=(1500, 2400))
+    form_in_lab(home, watched.page, jupyter, "folder.ipynb")
+    watched.page.get_by_label("Folder to upload").set_input_files(project)
+    expect(watched.page.get_by_text("2 files of garden added.")).to_be_visible()
+    expect(watched.page.locator(".cl-editor .cm-content")).to_contain_text("picked")
     watched.context.close()
 
 

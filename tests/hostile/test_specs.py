@@ -225,8 +225,8 @@ FIELDS = (
     ),
     refused(
         "file-many",
-        "sends 3,000 files",
-        {"files": [{"path": f"{n}", "text": ""} for n in range(3000)]},
+        "sends 2,000 files",
+        {"files": [{"path": f"{n}", "text": ""} for n in range(2000)]},
         "files-too-many",
     ),
     refused(
@@ -294,14 +294,17 @@ JSON = (
 
 # ---------------------------------------------------------------- allowed, and harmless
 LOOK = """
-import json, os, pathlib, sys
-here = pathlib.Path(".")
-print(json.dumps({
-    "uid": os.getuid(), "argv": sys.argv[1:], "env": dict(os.environ), "here": os.getcwd(),
-    "files": {str(p): p.read_text() for p in here.rglob("*") if p.is_file() and str(p) != "main.py"},
-    "passwd": pathlib.Path("/etc/passwd").read_text(),
-    "args": pathlib.Path("/opt/ran").read_text() if os.path.exists("/opt/ran") else "",
-}))
+import json, os, pathlib, subprocess, sys
+def tell(**seen):
+    print(json.dumps(seen))  # a line each: a log cuts long ones
+root = [line for line in pathlib.Path("/etc/passwd").read_text().splitlines() if ":0:0:" in line]
+tell(uid=os.getuid(), argv=sys.argv[1:], here=os.getcwd(), root=root, ran=pathlib.Path("/opt/ran").read_text())
+tell(became=subprocess.run(["/bin/sh", "-p", "-c", "id -u"], capture_output=True, text=True).stdout.strip())
+for name in os.environ:
+    tell(env={name: os.environ[name]})
+for path in pathlib.Path(".").rglob("*"):
+    if path.is_file() and path.name != "main.py":
+        tell(files={str(path): path.read_text()})
 """
 NASTY_ENV = {
     "QUOTES": 'a" USER="root',
@@ -349,8 +352,12 @@ def looked(scene: Scene) -> Values:
         lab = scene.mallory.lab
         image = lab.build(wanted, show=False, timeout=240)
         job = lab.run(image, seconds=30, show=False)
-        lines = [event.text for event in lab.job(job.id).events() if event.text.startswith("{")]
-        found: Values = json.loads(lines[-1])
+        found: Values = {"env": {}, "files": {}}
+        for event in lab.job(job.id).events():
+            told = json.loads(event.text) if event.text.startswith("{") else {}
+            found["env"] |= told.pop("env", {})
+            found["files"] |= told.pop("files", {})
+            found |= told
         return found
 
     return scene.once("the nasty image", build_and_look)
@@ -377,16 +384,16 @@ BUILT = (
     harmless(
         "run",
         "writes instructions inside of RUN",
-        lambda s: s["args"].startswith("FROM scratch\n") and s["uid"] == 1000,
+        lambda s: s["ran"].startswith("FROM scratch\n") and s["uid"] == 1000,
     ),
-    harmless("run-list", "writes RUN as a list", lambda s: "exec\n" in s["args"]),
-    harmless("run-broken-list", "writes RUN as a list that is none", lambda s: "shell\n" in s["args"]),
+    harmless("run-list", "writes RUN as a list", lambda s: "exec\n" in s["ran"]),
+    harmless("run-broken-list", "writes RUN as a list that is none", lambda s: "shell\n" in s["ran"]),
     harmless(
         "app-is-root",
         "gives root the name of the ordinary user",
-        lambda s: "app:x:0:0" in s["passwd"] and s["uid"] == 1000,
+        lambda s: s["root"][0].startswith("app:") and s["uid"] == 1000,
     ),
-    harmless("setuid", "leaves a shell that becomes root", lambda s: s["uid"] == 1000, "container flag"),
+    harmless("setuid", "leaves a shell that becomes root", lambda s: s["became"] == "1000", "container flag"),
     harmless("link", "puts a link to the system beside the files", lambda s: s["here"] == "/usr/src/app"),
 )
 

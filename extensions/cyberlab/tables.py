@@ -207,6 +207,7 @@ def show_single_views() -> None:
 
 
 _PLURAL: dict[type[View], str] = {
+    Advice: "advice",
     Job: "jobs",
     Image: "images yet: build one with lab.build(spec)",
     Deployment: "deployments",

@@ -17,12 +17,12 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from cyberlab_edge.uplink import Uplink, Verdict
+from cyberlab_hub import certs
 from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import certs
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in ("", "contract")]
 from influx_server import free_port, make_server  # noqa: E402 - found by the line above

@@ -237,7 +237,7 @@ def user_password(name: str) -> None:
     import secrets
 
     from cyberlab_hub.accounts import set_password
-    from cyberlab_hub.setup.certs import write_private
+    from cyberlab_hub.certs import write_private
 
     with _session() as (settings, _), _noted(settings, "set_password", name):
         password = secrets.token_urlsafe(9)

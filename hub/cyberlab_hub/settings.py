@@ -202,7 +202,7 @@ class Settings:
 
     @property
     def certs(self) -> Path:
-        """``ca.crt``, and ``NAME.crt``/``NAME.key`` for lab, ingest, registry, engine, engine-client, web."""
+        """``ca.crt``, and ``NAME.crt``/``NAME.key`` of servers (lab, engine, web ...), ROLE.pem of clients."""
         return self.state / "certs"
 
     @property

@@ -4,6 +4,7 @@
 #   LAB_ALLOW     what the containers inside may reach, as address:port, space separated; everything else is refused
 #   LAB_REGISTRY  host:port of the lab's registry, trusted by /certs/ca.crt
 #   LAB_BUILDS    control group in which builds run; all builds together have at most 600 processes
+#   LAB_WARDEN    limits for the authorization plugin; empty: none runs (a Pi, which listens on its own socket only)
 #   LAB_LISTEN    host:port to listen on with mTLS; empty: only the unix socket
 set -eu
 
@@ -66,7 +67,23 @@ set -- --userns-remap=default --no-new-privileges --icc=false --log-level=warn "
 set -- "$@" --add-runtime caged=/usr/local/bin/caged-runc --default-runtime caged
 for resolver in $LAB_DNS; do set -- "$@" --dns "$resolver"; done
 set -- "$@" -H unix:///var/run/docker.sock
+
+# The warden is asked before each request. Without it the engine refuses everything; it is started anew whenever it ends.
+if [ -n "${LAB_WARDEN:-}" ]; then
+    while :; do
+        PYTHONPATH=/usr/local/lib/cyberlab python3 -m warden || true
+        sleep 0.2
+    done &
+    tries=100
+    until [ -S /run/docker/plugins/warden.sock ]; do
+        tries=$((tries - 1))
+        if [ "$tries" = 0 ]; then echo "the warden does not start" >&2; exit 1; fi
+        sleep 0.1
+    done
+    set -- "$@" --authorization-plugin=warden
+fi
 if [ -n "${LAB_LISTEN:-}" ]; then
+    if [ -z "${LAB_WARDEN:-}" ]; then echo "an engine that listens needs a warden: set LAB_WARDEN" >&2; exit 1; fi
     set -- "$@" -H "tcp://$LAB_LISTEN" --tlsverify \
         --tlscacert /certs/ca.crt --tlscert /certs/engine.crt --tlskey /certs/engine.key
 fi

@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 from cyberlab import reader
 from cyberlab_edge.uplink import Answer, Uplink, Verdict
+from cyberlab_hub import certs
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.store import FLEET, database_of
@@ -27,7 +28,6 @@ from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import certs
 from influx_server import Server, free_port, make_server, need_influxd
 
 OWNER = "anna"

@@ -18,8 +18,8 @@ import httpx
 import pytest
 import uvicorn
 from cyberlab.wire import API
+from cyberlab_hub import certs
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import certs
 from fakes import FakeHub
 from service_lab import body, events, spec, until
 from starlette.applications import Starlette

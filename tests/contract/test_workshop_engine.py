@@ -51,7 +51,8 @@ class Student:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.workshop = DockerWorkshop(settings)
-        self.engine = Engine(settings.workshop_url, settings.certs)
+        self.engine = Engine(settings.workshop_url, settings.certs, "operator")
+        self.swarm = Engine(settings.workshop_url, settings.certs, "swarm")
         self.owner = f"engine-{secrets.token_hex(4)}"
         self.digests: list[str] = []
         self.used: list[BuildUsage] = []
@@ -331,7 +332,7 @@ def test_a_task_is_caged_and_gets_what_publish_needs(student: Student) -> None:
 def test_nothing_is_left_in_the_swarm_after_removal(student: Student) -> None:
     order = student.deploy(student.deployment(student.build()))
     student.workshop.remove_deployment(student.owner, "d")
-    left = [*student.engine.call("GET", "/services"), *student.engine.call("GET", "/secrets")]
+    left = [*student.engine.call("GET", "/services"), *student.swarm.call("GET", "/secrets")]
     assert not any(order.deployment in json.dumps(thing["Spec"]) for thing in left)
     nodes = student.engine.call("GET", "/nodes")
     assert not any(f"cyberlab.d.{order.deployment}" in (node["Spec"].get("Labels") or {}) for node in nodes)
@@ -385,7 +386,7 @@ def test_a_service_that_the_swarm_refuses_leaves_nothing(student: Student) -> No
     with pytest.raises(WorkFailed) as caught:
         student.deploy(order)
     assert caught.value.code == "engine-refused"
-    left = [*student.engine.call("GET", "/secrets"), *student.engine.call("GET", "/nodes")]
+    left = [*student.swarm.call("GET", "/secrets"), *student.engine.call("GET", "/nodes")]
     assert not any(order.deployment in json.dumps(thing["Spec"]) for thing in left)
 
 
@@ -415,7 +416,7 @@ def test_a_followed_log_ends_when_it_is_closed(student: Student) -> None:
 def test_the_token_is_in_no_description_but_the_secret(student: Student) -> None:
     order = student.deploy(student.deployment(student.build()))
     things = [
-        student.engine.call("GET", path) for path in ("/services", "/tasks", "/configs", "/secrets", "/nodes")
+        student.swarm.call("GET", path) for path in ("/services", "/tasks", "/configs", "/secrets", "/nodes")
     ]
     told = json.dumps(things)
     assert order.token not in told

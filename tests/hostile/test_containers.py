@@ -5,6 +5,7 @@ Each probe of `inside/escape.py` runs once in each place; each is an attack of i
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import docker
 from cyberlab.wire import Phase
 from cyberlab_hub.service.credentials import hashed
+from cyberlab_hub.workshop.engine import Engine
 from hostile import places
 from hostile.attack import Attack, Scene, table
 from hostile.places import Finding, Findings
@@ -224,9 +226,11 @@ def _token_is_nowhere(scene: Scene) -> None:
     node = docker.from_env().containers.get(f"{scene.settings.name}-{scene.ben.device}")
     inner = "docker ps -aq | xargs -r docker inspect; docker ps -aq | xargs -rI{} docker exec {} env; ps axww -o args,env"
     seen.append(node.exec_run(["sh", "-c", inner]).output.decode(errors="replace"))
-    manager = docker.from_env().containers.get(f"{scene.settings.name}-engine")
-    inner = "docker service ls -q | xargs -r docker service inspect; docker secret ls -q | xargs -r docker secret inspect"
-    seen.append(manager.exec_run(["sh", "-c", inner]).output.decode(errors="replace"))
+    manager = Engine(scene.settings.workshop_url, scene.settings.certs, "swarm")
+    seen += [
+        json.dumps(manager.call("GET", path)) for path in ("/services", "/tasks", "/secrets", "/configs")
+    ]
+    manager.close()
     seen += [path.read_text(errors="replace") for path in scene.settings.logs.glob("*.log")]
     seen.append(
         subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout

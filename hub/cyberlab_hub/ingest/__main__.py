@@ -11,6 +11,7 @@ from cyberlab_hub.ingest.app import create_app
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.ingest.tokens import Tokens
+from cyberlab_hub.listeners import keep_fresh
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.audit_post import AuditPost
 from cyberlab_hub.service.database import Database
@@ -32,7 +33,7 @@ def serve(settings: Settings, port: int = PORT, host: str = "") -> None:
         quotas = Quotas(database)
         pace = Pace(lambda owner: quotas.of(owner, "points"))
         app = create_app(open_store(settings), Tokens(database), pace, post.put)
-        uvicorn.run(
+        config = uvicorn.Config(
             app,
             host=host or settings.gateway("devices"),
             port=port,
@@ -46,6 +47,10 @@ def serve(settings: Settings, port: int = PORT, host: str = "") -> None:
             timeout_graceful_shutdown=5,
             limit_concurrency=2000,
         )
+        config.load()
+        if config.ssl is not None:
+            keep_fresh(config.ssl, settings.certs / "ingest.crt", settings.certs / "ingest.key")
+        uvicorn.Server(config).run()
     finally:
         post.close()
         database.close()

@@ -23,12 +23,14 @@ import uvicorn
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.store import open_store
+from cyberlab_hub.listeners import keep_fresh
 from cyberlab_hub.service.app import create_app
 from cyberlab_hub.service.catalogue import read_seed
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.hub import Hub
 from cyberlab_hub.service.parts import Parts, assemble
 from cyberlab_hub.service.registry_tokens import RegistryTokens, Signer, create_token_app
+from cyberlab_hub.service.renewal import keep_certificates
 from cyberlab_hub.service.usage import room
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop.workshop import DockerWorkshop
@@ -78,6 +80,9 @@ def listeners(settings: Settings, parts: Parts) -> tuple[Listener, Listener]:
         lifespan="off",
         **common,
     )
+    registry.load()
+    if registry.ssl is not None:
+        keep_fresh(registry.ssl, certs / "lab.crt", certs / "lab.key")
     return Listener(api), Listener(registry)
 
 
@@ -95,8 +100,10 @@ async def run(settings: Settings, parts: Parts) -> None:
         loop.add_signal_handler(number, stop)
     serving = [asyncio.create_task(server.serve()) for server in servers]
     log.info("lab service on %s, registry tokens on %s", settings.lab_url, settings.token_url)
+    renewing = asyncio.create_task(keep_certificates(settings))
     await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
     stop()
+    renewing.cancel()
     await asyncio.gather(*serving)
 
 

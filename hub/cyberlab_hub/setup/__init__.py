@@ -4,7 +4,6 @@
 
     engines     the two Docker engines: system (found or started here) and workshop (a container)
     images      the root file system and the lab's own images, rebuilt only when their content changed
-    certs       the lab's certificate authority and who holds which certificate
     networks    three bridge networks and the input rules of the host
     containers  registry, database, workshop engine, Pis: what each is allowed
     cluster     the swarm and the simulated Pis in it

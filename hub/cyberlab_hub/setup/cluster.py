@@ -38,12 +38,16 @@ def ensure_swarm(settings: Settings, workshop: docker.DockerClient) -> str:
     workshop.swarm.init(
         advertise_addr=settings.engine_address,
         listen_addr="0.0.0.0:2377",
-        # with 1 a failed task vanishes at once, and with it the reason
-        task_history_retention_limit=2,
-        labels={containers.LAB: settings.name},
+        **_swarm_options(settings),
     )
     _drain_manager(workshop)
     return f"swarm manager at {settings.engine_address}"
+
+
+def _swarm_options(settings: Settings) -> dict[str, Any]:
+    """Said again at every change of the swarm: Docker forgets what a change leaves out."""
+    # with 1 a failed task vanishes at once, and with it the reason
+    return {"task_history_retention_limit": 2, "labels": {containers.LAB: settings.name}}
 
 
 def _drain_manager(workshop: docker.DockerClient) -> None:
@@ -69,7 +73,7 @@ def ensure_pis(settings: Settings, engine: docker.DockerClient, workshop: docker
         started = list(pool.map(lambda n: _start(settings, engine, n), numbers))
         joined = list(pool.map(lambda n: _enrol(settings, engine, workshop, n), numbers))
     if any(joined):
-        workshop.swarm.update(rotate_worker_token=True)
+        workshop.swarm.update(rotate_worker_token=True, **_swarm_options(settings))
         _forget_dead_namesakes(workshop)
     database = Database.open(settings.db_url)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
 import tarfile
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,7 @@ from cyberlab_hub.setup.engines import cage_options, resolvers
 from cyberlab_hub.setup.images import reference
 from cyberlab_hub.setup.networks import GATE, network_name
 from cyberlab_hub.setup.steps import Reused
+from cyberlab_hub.workshop import limits
 
 LAB = "cyberlab.lab"
 PART = "cyberlab.part"
@@ -98,7 +100,12 @@ def workshop(settings: Settings) -> Part:
         "devices",
         settings.engine_address,
         "/var/lib/docker",
-        env=_engine_env(settings) | {"LAB_LISTEN": "0.0.0.0:2376", "LAB_BUILDS": f"{settings.name}-builds"},
+        env=_engine_env(settings)
+        | {
+            "LAB_LISTEN": "0.0.0.0:2376",
+            "LAB_BUILDS": f"{settings.name}-builds",
+            "LAB_WARDEN": json.dumps(limits.ceilings(settings, os.cpu_count() or 1)),
+        },
         certs=("ca.crt", "engine.crt", "engine.key"),
         # the swarm's records have a disk of their own: a manager that cannot write them dies for good
         disks=(*engine_disk, (SWARM, Disk("swarm", SWARM_MB, mode=0o700))) if engine_disk else (),
@@ -178,7 +185,11 @@ def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
     ).hexdigest()[:32]
     found = find(settings, engine, part.name)
     if found is not None and found.labels.get(DESCRIPTION) == description:
-        _copy_certs(settings, part)
+        renewed = _copy_certs(settings, part)
+        if found.status == "running" and renewed:
+            # each of these programs reads its certificate when it starts, and only then
+            found.restart()
+            return f"{part.name} restarted with its new certificate"
         if found.status == "running":
             raise Reused(f"{part.name} runs")
         _ready_disks(settings, engine, part)
@@ -288,13 +299,12 @@ def _certs_folder(settings: Settings, part: Part) -> Path:
     return settings.state / "mounts" / part.name
 
 
-def _copy_certs(settings: Settings, part: Part) -> None:
-    """Each container sees only its own files, readable by its own user."""
-    if not part.certs:
-        return
+def _copy_certs(settings: Settings, part: Part) -> bool:
+    """Each container sees only its own files, readable by its own user. Returns whether one has changed."""
+    changed = False
     folder = _certs_folder(settings, part)
-    folder.mkdir(parents=True, exist_ok=True)
     for name in part.certs:
+        folder.mkdir(parents=True, exist_ok=True)
         target = folder / name
         source = settings.certs / name
         if target.exists() and target.read_bytes() == source.read_bytes():
@@ -302,6 +312,8 @@ def _copy_certs(settings: Settings, part: Part) -> None:
         shutil.copyfile(source, target)
         target.chmod(0o400 if name.endswith(".key") else 0o444)
         shutil.chown(target, part.certs_owner, part.certs_owner)
+        changed = True
+    return changed
 
 
 def ours(settings: Settings, engine: docker.DockerClient) -> list[Any]:

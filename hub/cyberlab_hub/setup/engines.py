@@ -14,6 +14,7 @@ from pathlib import Path
 import docker
 from docker.tls import TLSConfig
 
+from cyberlab_hub import certs
 from cyberlab_hub.errors import PartDown, SetupError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import processes
@@ -66,17 +67,15 @@ def ensure_system_engine(settings: Settings) -> str:
 
 
 def workshop_engine(settings: Settings, timeout: float = 120) -> docker.DockerClient:
-    """The workshop engine over mTLS. Raises PartDown (``engine-down``)."""
+    """The workshop engine over mTLS, as its operator. Raises PartDown (``engine-down``)."""
     # a bundle named in the environment would override the lab's own authority
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         os.environ.pop(name, None)
-    certs = settings.certs
-    tls = TLSConfig(
-        client_cert=(str(certs / "engine-client.crt"), str(certs / "engine-client.key")),
-        ca_cert=str(certs / "ca.crt"),
-        verify=True,
-    )
+    both = str(certs.client_file(settings.certs, "operator"))
     try:
+        # nobody renews it while the lab service is away
+        certs.ensure_clients(settings)
+        tls = TLSConfig(client_cert=(both, both), ca_cert=str(settings.certs / "ca.crt"), verify=True)
         client = docker.DockerClient(base_url=settings.workshop_url, tls=tls, timeout=int(timeout))
         client.ping()
     except (docker.errors.DockerException, OSError) as error:

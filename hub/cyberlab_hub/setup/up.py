@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from cyberlab_hub import address
+from cyberlab_hub import address, certs
 from cyberlab_hub.errors import HubError, SetupError
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.settings import ROOT, Settings
 from cyberlab_hub.setup import (
-    certs,
     cluster,
     containers,
     door,
@@ -36,6 +35,7 @@ CODE = {
     "lab": ["hub/cyberlab_hub", "extensions/cyberlab/spec", "extensions/cyberlab/wire.py"],
     "ingest": [
         "hub/cyberlab_hub/ingest",
+        "hub/cyberlab_hub/listeners.py",
         "hub/cyberlab_hub/service/audit.py",
         "hub/cyberlab_hub/service/audit_post.py",
         "hub/cyberlab_hub/service/models.py",

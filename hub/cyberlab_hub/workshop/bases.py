@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+import secrets
 import tarfile
 import threading
 from collections import defaultdict
@@ -20,6 +21,7 @@ from cyberlab.wire import Phase
 
 from cyberlab_hub.errors import Cancelled, NotFound, SetupError
 from cyberlab_hub.settings import ROOT, Settings
+from cyberlab_hub.workshop import limits
 from cyberlab_hub.workshop.builder import Builder
 from cyberlab_hub.workshop.context import context_tar, labelled
 from cyberlab_hub.workshop.engine import Engine
@@ -131,14 +133,20 @@ class Bases:
         return self._versions[key]
 
     def _read_versions(self, image: str) -> tuple[tuple[str, str], ...]:
-        body = {"Image": image, "Cmd": ["true"], "Labels": {"cyberlab.lab": self._settings.name}}
-        container = self._engine.call("POST", "/containers/create", body=body)["Id"]
+        name = f"{self._settings.name}-reading-{secrets.token_hex(8)}"
+        body = {
+            "Image": image,
+            "Cmd": ["true"],
+            "Labels": {"cyberlab.lab": self._settings.name},
+            "HostConfig": {**limits.cage(), "NetworkMode": "none"},
+        }
+        self._engine.call("POST", "/containers/create", params={"name": name}, body=body)
         try:
-            packed = self._engine.raw("GET", f"/containers/{container}/archive", params={"path": VERSIONS})
+            packed = self._engine.raw("GET", f"/containers/{name}/archive", params={"path": VERSIONS})
         except NotFound:
             return ()
         finally:
-            self._engine.call("DELETE", f"/containers/{container}", params={"force": 1})
+            self._engine.call("DELETE", f"/containers/{name}", params={"force": 1})
         with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
             file = tar.extractfile(tar.getmembers()[0])
             return tuple(json.loads(file.read()).items()) if file else ()

@@ -1,4 +1,4 @@
-"""The workshop engine over mTLS. The only module that imports docker.
+"""The workshop engine over mTLS, in one of its clients' roles. The only module that imports docker.
 
 Calls name the Engine API's own paths and JSON: docker-py's high-level calls know only a few of the builder's limits
 and wipe what they do not know of a service. What docker-py gives is the connection, TLS and unix sockets included.
@@ -9,7 +9,7 @@ Everything that goes wrong leaves as a `HubError`:
     this engine is no swarm manager  PartDown  swarm-down
     404                              NotFound  engine-not-found
     409                              Conflict  engine-conflict
-    any other refusal                WorkFailed engine-refused (full disk: disk-full)
+    any other refusal                WorkFailed engine-refused (full disk: disk-full; the warden's are among them)
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from docker.tls import TLSConfig
 from docker.types import CancellableStream
 from urllib3.exceptions import HTTPError
 
+from cyberlab_hub import certs
 from cyberlab_hub.errors import Conflict, HubError, NotFound, PartDown, WorkFailed
 from cyberlab_hub.workshop import words
 
@@ -45,15 +46,17 @@ Params = Mapping[str, str | int]
 
 
 class Engine:
-    """One Docker engine. Threads may share it."""
+    """One Docker engine, asked in one role. Threads may share it."""
 
-    def __init__(self, url: str, certs: Path) -> None:
-        """`url`: ``tcp://host:2376`` or ``unix:///path``; `certs`: folder of ca.crt and engine-client.crt/.key."""
+    def __init__(self, url: str, folder: Path, role: certs.Role) -> None:
+        """`url`: ``tcp://host:2376`` or ``unix:///path``; `folder`: where ca.crt and the role's certificate are."""
         self._url = url
-        self._certs = certs
+        self._authority = folder / "ca.crt"
+        self._certificate = certs.client_file(folder, role)
         self._lock = threading.Lock()
         self._session: APIClient | None = None
         self._prefix = ""
+        self._shown = 0
 
     # ------------------------------------------------------------ calls
     def call(
@@ -123,6 +126,9 @@ class Engine:
     ) -> requests.Response:
         session, prefix = self._connection()
         limits = (CONNECT_SECONDS, seconds)
+        if method == "POST" and data is None:
+            # the engine's warden wants to see that a POST says no more than its parameters
+            data = "{}"
         kind = "application/json" if isinstance(data, str) else "application/x-tar"
         try:
             response = session.request(
@@ -143,9 +149,19 @@ class Engine:
 
     def _connection(self) -> tuple[APIClient, str]:
         with self._lock:
+            stamp = self._stamp()
+            if self._session is not None and stamp != self._shown:
+                # the certificate was renewed: kept connections still show the old one. Those in use go on to their end
+                self._session.close()
+                self._session = None
             if self._session is None:
                 self._session, self._prefix = self._connect()
+                self._shown = stamp
             return self._session, self._prefix
+
+    def _stamp(self) -> int:
+        """Changes with the certificate; 0 without one."""
+        return self._certificate.stat().st_mtime_ns if self._certificate.exists() else 0
 
     def _connect(self) -> tuple[APIClient, str]:
         try:
@@ -168,8 +184,8 @@ class Engine:
     def _tls(self) -> TLSConfig | bool:
         if not self._url.startswith(("tcp://", "https://")):
             return False
-        client = (str(self._certs / "engine-client.crt"), str(self._certs / "engine-client.key"))
-        return TLSConfig(client_cert=client, ca_cert=str(self._certs / "ca.crt"), verify=True)
+        both = str(self._certificate)
+        return TLSConfig(client_cert=(both, both), ca_cert=str(self._authority), verify=True)
 
     def gone(self, error: Exception) -> PartDown:
         """The error for an engine that does not answer."""

@@ -7,6 +7,7 @@ other: programs that fetch something can be tried. It holds no token of the lab.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -47,9 +48,10 @@ class Trials:
         self._ensure_network()
         if progress.cancelled:
             raise Cancelled("cancelled", "You stopped this trial.")
-        container = self._engine.call("POST", "/containers/create", body=self._description(order, reference))[
-            "Id"
-        ]
+        container = f"{self._prefix}{secrets.token_hex(8)}"
+        self._engine.call(
+            "POST", "/containers/create", params={"name": container}, body=self._description(order, reference)
+        )
         try:
             return self._watch(container, order, progress)
         finally:
@@ -77,30 +79,22 @@ class Trials:
 
     def sweep(self) -> None:
         """Remove the trials of jobs that died with the service."""
-        mine = filters(label=[f"cyberlab.lab={self._settings.name}", TRIAL])
+        mine = filters(label=[f"cyberlab.lab={self._settings.name}", TRIAL], name=f"^/{self._prefix}")
         for container in self._engine.call("GET", "/containers/json", params={"all": 1, **mine}):
-            self._remove(container["Id"])
+            self._remove(_name(container))
 
     # ------------------------------------------------------------ the container
     def _description(self, order: TrialOrder, reference: str) -> dict[str, Any]:
-        memory = limits.RUN_MEMORY_MB * limits.MB
         return {
             "Image": reference,
             **({"Cmd": list(order.command)} if order.command else {}),
             "Env": [f"{n}={v}" for n, v in {**limits.proxied(self._settings), **dict(order.env)}.items()],
             "Labels": {"cyberlab.lab": self._settings.name, "cyberlab.owner": order.owner, TRIAL: order.job},
             "HostConfig": {
+                **limits.cage(),
                 "Init": True,
-                "CapDrop": ["ALL"],
-                "SecurityOpt": ["no-new-privileges"],
-                "ReadonlyRootfs": True,
                 "Tmpfs": {"/tmp": f"size={limits.RUN_TMP_BYTES},mode=1777"},  # noqa: S108 - inside the container
-                "Memory": memory,
-                "MemorySwap": memory,
-                "NanoCpus": int(limits.RUN_CPUS * 1e9),
-                "PidsLimit": limits.RUN_PROCESSES,
                 "NetworkMode": self._network,
-                "LogConfig": {"Type": "json-file", "Config": limits.LOG},
             },
         }
 
@@ -146,7 +140,7 @@ class Trials:
         found = self._engine.call("GET", "/containers/json", params=mine)
         if not found:
             raise _ended()
-        return str(found[0]["Id"])
+        return _name(found[0])
 
     def _exec_output(self, made: str, seconds: float) -> str:
         kept = b""
@@ -162,7 +156,12 @@ class Trials:
         text = kept[: limits.EXEC_OUTPUT_BYTES].decode(errors="replace")
         return text + ("\n(the rest is cut)\n" if len(kept) > limits.EXEC_OUTPUT_BYTES else "")
 
-    # ------------------------------------------------------------ network
+    # ------------------------------------------------------------ names
+    @property
+    def _prefix(self) -> str:
+        """The engine lets this part touch containers of such names only, so they are called by name, never by id."""
+        return f"{self._settings.name}-trial-"
+
     @property
     def _network(self) -> str:
         return f"{self._settings.name}-trials"
@@ -179,6 +178,11 @@ class Trials:
                 "Labels": {"cyberlab.lab": self._settings.name},
             }
             self._engine.call("POST", "/networks/create", body=body)
+
+
+def _name(container: dict[str, Any]) -> str:
+    """Of a container as the engine lists it."""
+    return str(container["Names"][0]).removeprefix("/")
 
 
 def _end(state: dict[str, Any]) -> TrialEnd:

@@ -42,16 +42,19 @@ class DockerWorkshop:
     """Connects at the first call, not when it is made; threads may share it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._engine = Engine(settings.workshop_url, settings.certs)
+        # one connection a role: what a part may ask of the engine is in `spawner_images/engine/warden/rules.py`
+        self._building = Engine(settings.workshop_url, settings.certs, "builder")
+        self._running = Engine(settings.workshop_url, settings.certs, "runner")
+        self._deploying = Engine(settings.workshop_url, settings.certs, "swarm")
         self._registry = Registry(settings)
         disk = Disks(settings.disks).data("registry") if settings.registry_disk_gb else None
         self._stored = Stored(self._registry, disk)
-        builder = Builder(self._engine, settings)
-        self._images = Images(self._engine, builder, self._registry, settings)
-        self._bases = Bases(self._engine, builder, self._images, settings)
-        self._trials = Trials(self._engine, self._images, settings)
-        self._nodes = Nodes(self._engine, settings)
-        self._swarm = Swarm(self._engine, self._nodes, self._registry, settings)
+        builder = Builder(self._building, settings)
+        self._images = Images(self._building, builder, self._registry, settings)
+        self._bases = Bases(self._building, builder, self._images, settings)
+        self._trials = Trials(self._running, self._images, settings)
+        self._nodes = Nodes(self._deploying, settings)
+        self._swarm = Swarm(self._deploying, self._nodes, self._registry, settings)
 
     def sweep(self) -> None:
         """Remove what jobs left behind that died with the service: call once, at the service's start.
@@ -64,7 +67,8 @@ class DockerWorkshop:
         self._images.sweep()
 
     def close(self) -> None:
-        self._engine.close()
+        for engine in (self._building, self._running, self._deploying):
+            engine.close()
 
     # ------------------------------------------------------------ images
     def base_state(self, image: str) -> BaseState:
@@ -107,8 +111,8 @@ class DockerWorkshop:
         """A followed log also has `close()`, which any thread may call."""
         service = self._swarm.find_one(owner, name)
         if follow:
-            return service_logs.Followed(self._engine, self._nodes, service, tail)
-        return service_logs.read(self._engine, self._nodes, service, tail)
+            return service_logs.Followed(self._deploying, self._nodes, service, tail)
+        return service_logs.read(self._deploying, self._nodes, service, tail)
 
     def devices(self) -> tuple[Device, ...]:
         return self._nodes.devices()
@@ -116,8 +120,8 @@ class DockerWorkshop:
     # ------------------------------------------------------------ health
     def health(self) -> tuple[PartHealth, ...]:
         checks: tuple[tuple[Part, Callable[[], object]], ...] = (
-            ("engine", lambda: self._engine.call("GET", "/info", seconds=CHECK_SECONDS)),
-            ("swarm", lambda: self._engine.call("GET", "/swarm", seconds=CHECK_SECONDS)),
+            ("engine", lambda: self._building.call("GET", "/info", seconds=CHECK_SECONDS)),
+            ("swarm", lambda: self._deploying.call("GET", "/nodes", seconds=CHECK_SECONDS)),
             ("registry", self._registry.check),
         )
         # side by side: a part that is away takes its whole time-out

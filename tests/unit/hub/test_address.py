@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cyberlab_hub import address, reach
+from cyberlab_hub import address, certs, reach
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import certs
 
 OPEN = "0.0.0.0"  # noqa: S104 - a setting, bound by nobody here
 

@@ -14,6 +14,7 @@ import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cyberlab_hub import certs
 from cyberlab_hub.errors import NotSignedIn
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.audit import Audit
@@ -35,7 +36,6 @@ from cyberlab_hub.service.registry_tokens import (
     sign,
 )
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import certs
 from fakes import FakeHub
 
 

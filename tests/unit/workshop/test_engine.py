@@ -84,7 +84,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     with Server(str(path), Answers) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        made = Engine(f"unix://{path}", tmp_path)
+        made = Engine(f"unix://{path}", tmp_path, "builder")
         yield made
         made.close()
         server.shutdown()
@@ -145,7 +145,7 @@ def test_closing_from_another_thread_ends_the_reading_at_once(engine: Engine) ->
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PartDown) as caught:
-        Engine(f"unix://{tmp_path}/nothing.sock", tmp_path).call("GET", "/info")
+        Engine(f"unix://{tmp_path}/nothing.sock", tmp_path, "builder").call("GET", "/info")
     assert caught.value.code == "engine-down"
     assert "make up" in caught.value.message
     del caught
@@ -154,7 +154,7 @@ def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
 
 def test_missing_certificates_are_an_engine_that_is_down(tmp_path: Path) -> None:
     with pytest.raises(PartDown):
-        Engine("tcp://127.0.0.1:1", tmp_path).call("GET", "/info")
+        Engine("tcp://127.0.0.1:1", tmp_path, "builder").call("GET", "/info")
 
 
 def test_filters_and_accounts_have_the_form_the_engine_reads() -> None:

@@ -1,4 +1,4 @@
-"""From the build request to the first point of every device: through the lab, and by hand with the docker command line.
+"""From the build request to the first point of every device: through the lab, and by the engine's API by hand.
 
 Both do the same work on the same workshop engine, registry and devices, in turn, in one run: the same Dockerfile and
 files, the same limits of the service, one ingest token, and the same query until every device has a point.
@@ -12,17 +12,14 @@ The last line is JSON with the ratios lab/hand of the medians.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
-import os
 import secrets
 import statistics
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from cyberlab import Lab
 from cyberlab.spec import FileEntry, ImageSpec
@@ -30,13 +27,22 @@ from cyberlab.spec.dockerfile import render
 from cyberlab.spec.files import context_files
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.accounts import api_token
+from cyberlab_hub.errors import Conflict
 from cyberlab_hub.service.credentials import hashed
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 from cyberlab_hub.settings import Settings
+from cyberlab_hub.workshop import limits, service_spec
+from cyberlab_hub.workshop.context import DOCKERFILE, context_tar
+from cyberlab_hub.workshop.engine import Engine, registry_auth
+from cyberlab_hub.workshop.nodes import Nodes
+from cyberlab_hub.workshop.orders import DeployOrder
+from cyberlab_hub.workshop.registry import LAB_ACCOUNT, LAB_SECRET, Registry
 from rich.console import Console
 
 USER = "student"
+BENCH = "bench"
+"""Owner, deployment and repository of what is made by hand."""
 DEADLINE = 180.0
 VERSIONS = ["3.4", "3.5", "3.6", "3.7", "3.8", "3.9", "3.10", "3.3", "3.2", "3.1"]
 """Releases of one small pure-Python package (idna): each gives a layer of the same kind that no build has used."""
@@ -97,106 +103,111 @@ def wait_for_points(lab: Lab, measurement: str, devices: list[str]) -> None:
 
 # ---------------------------------------------------------------- by hand
 class Hand:
-    """What somebody who knows Docker types. Credentials, secret and CA are prepared before the clock runs."""
+    """The calls that somebody makes who knows the engine's API: build, push, service create or update.
 
-    def __init__(self, settings: Settings, devices: list[str], folder: Path) -> None:
+    Not the docker command line: the engine's warden takes what is under the lab's limits only, and the command line
+    leaves half of it out. Secret, configuration and the devices' labels are prepared before the clock runs.
+    """
+
+    def __init__(self, settings: Settings, nodes: tuple[str, ...], devices: list[str]) -> None:
         self.settings = settings
-        self.folder = folder
-        certs = settings.certs
-        self.env = {**os.environ, "DOCKER_CONFIG": str(folder / "docker"), "DOCKER_BUILDKIT": "0"}
-        self.docker = [
-            "docker",
-            "-H",
-            settings.workshop_url,
-            "--tlsverify",
-            "--tlscacert",
-            str(certs / "ca.crt"),
-        ]
-        self.docker += [
-            "--tlscert",
-            str(certs / "engine-client.crt"),
-            "--tlskey",
-            str(certs / "engine-client.key"),
-        ]
-        token = secrets.token_urlsafe(32)
-        add_token(settings, token, devices)
-        self.suffix = secrets.token_hex(3)
-        self.run(
-            "login",
-            "-u",
-            "_lab",
-            "--password-stdin",
-            settings.registry,
-            stdin=settings.secret("registry.lab"),
-        )
-        self.run("secret", "create", f"bench-token-{self.suffix}", "-", stdin=token)
-        self.run("config", "create", f"bench-ca-{self.suffix}", str(certs / "ca.crt"))
+        self.builder = Engine(settings.workshop_url, settings.certs, "builder")
+        self.swarm = Engine(settings.workshop_url, settings.certs, "swarm")
+        info = self.builder.call("GET", "/info")
+        self.limits = limits.build_params(settings, info["CgroupDriver"], info["NCPU"])
+        self.auth = registry_auth(LAB_ACCOUNT, settings.secret(LAB_SECRET), settings.registry)
+        self.nodes = Nodes(self.swarm, settings)
+        self.node_ids = nodes
+        self.version = 0
+        self.service = ""
+        self.made: list[tuple[str, str, str]] = []
+        self.token = secrets.token_urlsafe(32)
+        add_token(settings, self.token, devices)
+        order = self.order("bench-hand", "")
+        authority = (settings.certs / "ca.crt").read_bytes()
+        self.secret = self.keep("/secrets", service_spec.secret_name(settings, order), self.token.encode())
+        self.config = self.keep("/configs", service_spec.config_name(settings, authority), authority)
+        self.nodes.select(BENCH, nodes)
 
-    def run(self, *words: str, stdin: str = "") -> str:
-        done = subprocess.run(
-            [*self.docker, *words],
-            input=stdin,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
+    def keep(self, path: str, name: str, data: bytes) -> service_spec.Kept:
+        body = {"Name": name, "Labels": {}, "Data": base64.b64encode(data).decode()}
+        try:
+            return service_spec.Kept(self.swarm.call("POST", f"{path}/create", body=body)["ID"], name)
+        except Conflict:
+            return service_spec.Kept(self.swarm.call("GET", f"{path}/{name}")["ID"], name)
+
+    def order(self, name: str, digest: str) -> DeployOrder:
+        return DeployOrder(
+            job=f"j{self.version}",
+            owner=BENCH,
+            name=name,
+            deployment=BENCH,
+            repository=f"{BENCH}/{name}",
+            digest=digest,
+            image=f"{BENCH}/{name}:{self.version}",
+            node_ids=self.node_ids,
+            command=(),
+            env=(),
+            ports=(),
+            token=self.token,
+            pull_user=LAB_ACCOUNT,
+            pull_password="",
         )
-        if done.returncode:
-            raise SystemExit(f"docker {words[0]} {words[1]}: {done.stderr.strip()[-400:]}")
-        return done.stdout
 
     def loop(self, lab: Lab, spec: ImageSpec, measurement: str, devices: list[str]) -> float:
-        context = Path(tempfile.mkdtemp(dir=self.folder))
-        (context / "Dockerfile").write_text(render(spec, lab.catalogue()))
-        for path, content in context_files(spec):
-            (context / path).parent.mkdir(parents=True, exist_ok=True)
-            (context / path).write_bytes(content)
-        ref = f"{self.settings.registry}/bench/{spec.name}:{context.name.lower().strip('_')}"
+        self.version += 1
+        context = context_tar(render(spec, lab.catalogue()), context_files(spec))
+        repository = f"{self.settings.registry}/{BENCH}/{spec.name}"
+        tag = str(self.version)
         started = time.monotonic()
-        self.run("build", "-q", "-t", ref, str(context))
-        self.run("push", ref)
-        if spec.name in self.run("service", "ls", "--format", "{{.Name}}").split():
-            self.run("service", "update", "--detach", "--with-registry-auth", "--image", ref, spec.name)
-        else:
-            self.run("service", "create", "--detach", "--with-registry-auth", *self.options(spec), ref)
+        self.build(f"{repository}:{tag}", context)
+        digest = self.push(repository, tag)
+        self.made.append((f"{BENCH}/{spec.name}", tag, digest))
+        self.deploy(spec.name, digest)
         wait_for_points(lab, measurement, devices)
         return time.monotonic() - started
 
-    def options(self, spec: ImageSpec) -> list[str]:
-        settings = self.settings
-        env = {
-            "CYBERLAB_GATEWAY": settings.ingest_url,
-            "CYBERLAB_DEVICE": "{{.Node.Hostname}}",
-            "CYBERLAB_DEPLOYMENT": "bench",
-            "CYBERLAB_TOKEN_FILE": "/run/secrets/cyberlab_token",
-            "CYBERLAB_CA_FILE": "/run/cyberlab/ca.crt",
-        }
-        return [
-            *("--name", spec.name, "--mode", "global", "--constraint", "node.labels.enrolled==1"),
-            *("--endpoint-mode", "dnsrr", "--cap-drop", "ALL", "--read-only", "--init"),
-            *(
-                "--mount",
-                "type=tmpfs,destination=/tmp",
-                "--limit-memory",
-                "256M",
-                "--stop-grace-period",
-                "2s",
-            ),
-            *("--update-parallelism", "0"),
-            *("--secret", f"source=bench-token-{self.suffix},target=cyberlab_token,mode=0444"),
-            *("--config", f"source=bench-ca-{self.suffix},target=/run/cyberlab/ca.crt"),
-            *(word for key, value in env.items() for word in ("--env", f"{key}={value}")),
-        ]
+    def build(self, tag: str, context: bytes) -> None:
+        params = self.limits | {"t": tag, "dockerfile": DOCKERFILE}
+        with self.builder.stream("POST", "/build", params=params, data=context) as stream:
+            for message in stream.messages():
+                if "error" in message:
+                    raise SystemExit(f"docker build: {message['error'][-400:]}")
 
-    def clean(self, names: list[str]) -> None:
-        for name in names:
-            subprocess.run(
-                [*self.docker, "service", "rm", name], env=self.env, capture_output=True, timeout=60
-            )
+    def push(self, repository: str, tag: str) -> str:
+        digest = ""
+        path = f"/images/{repository}/push"
+        with self.builder.stream("POST", path, params={"tag": tag}, headers=self.auth) as stream:
+            for message in stream.messages():
+                if "error" in message:
+                    raise SystemExit(f"docker push: {message['error'][-400:]}")
+                digest = (message.get("aux") or {}).get("Digest", digest)
+        return digest
+
+    def deploy(self, name: str, digest: str) -> None:
+        spec = service_spec.service_spec(self.settings, self.order(name, digest), self.secret, self.config)
+        if not self.service:
+            made = self.swarm.call("POST", "/services/create", body=spec, headers=self.auth)
+            self.service = str(made["ID"])
+            return
+        version = self.swarm.call("GET", f"/services/{self.service}")["Version"]["Index"]
+        self.swarm.call(
+            "POST",
+            f"/services/{self.service}/update",
+            params={"version": version},
+            body=spec,
+            headers=self.auth,
+        )
+
+    def clean(self) -> None:
+        if self.service:
+            self.swarm.call("DELETE", f"/services/{self.service}")
+        self.nodes.keep_only(BENCH, ())
         time.sleep(3)  # a secret in use cannot go; tasks take a moment to end
-        for kind in ("secret", "config"):
-            name = f"bench-{'token' if kind == 'secret' else 'ca'}-{self.suffix}"
-            subprocess.run([*self.docker, kind, "rm", name], env=self.env, capture_output=True, timeout=60)
+        self.swarm.call("DELETE", f"/secrets/{self.secret.id}")
+        for repository, tag, digest in self.made:
+            Registry(self.settings).delete(repository, digest)
+            self.builder.call("DELETE", f"/images/{self.settings.registry}/{repository}:{tag}")
 
 
 def add_token(settings: Settings, token: str, devices: list[str]) -> None:
@@ -248,14 +259,14 @@ def main() -> None:
     lab = Lab(url=f"{settings.lab_url}/services/lab/api/v1", token=token)
     devices = [d.name for d in lab.devices() if d.state == "ready"]
     console.print(f"{len(devices)} devices; from the build request to a point of every one")
-    with tempfile.TemporaryDirectory() as folder:
-        hand = Hand(settings, devices, Path(folder))
-        try:
-            samples = measure(lab, hand, devices, rounds, console)
-        finally:
-            hand.clean(["bench-hand"])
-            if any(d.name == "bench-lab" for d in lab.deployments()):
-                lab.stop("bench-lab")
+    nodes = tuple(d.id for d in lab.devices() if d.name in devices)
+    hand = Hand(settings, nodes, devices)
+    try:
+        samples = measure(lab, hand, devices, rounds, console)
+    finally:
+        hand.clean()
+        if any(d.name == "bench-lab" for d in lab.deployments()):
+            lab.stop("bench-lab")
     medians = {
         (way, kind): statistics.median(s.seconds for s in samples if (s.way, s.kind) == (way, kind))
         for way in ("lab", "hand")
@@ -265,7 +276,7 @@ def main() -> None:
         json.dumps(
             {
                 "bench": "loop",
-                "against": "docker build, push, service create/update by hand",
+                "against": "build, push, service create/update by the engine's API",
                 "devices": len(devices),
                 **{f"{k}_{w}_s": round(medians[w, k], 2) for w in ("lab", "hand") for k in ("cold", "code")},
                 **{f"ratio_{k}": round(medians["lab", k] / medians["hand", k], 2) for k in ("cold", "code")},

@@ -25,17 +25,14 @@ def is_ours(address: str) -> bool:
 def client_of(peer: str, forwarded: str) -> str:
     """The client's address, of the peer's and the header's.
 
-    Each proxy appends whom it heard, so the header is read from its end, as long as this machine is what it says.
+    Only the header's last entry is our proxy's own; all before it is what the client claims.
     """
-    client = peer
-    for said in reversed(forwarded.split(",")):
-        if not is_ours(client):
-            break
-        try:
-            client = str(ip_address(said.strip()))
-        except ValueError:
-            break
-    return client
+    if not is_ours(peer):
+        return peer
+    try:
+        return str(ip_address(forwarded.rpartition(",")[2].strip()))
+    except ValueError:
+        return peer
 
 
 class RealClient:

@@ -29,7 +29,7 @@ def test_the_machines_own_addresses() -> None:
     [
         ("127.0.0.1", "203.0.113.7", "203.0.113.7"),
         ("127.0.0.1", "6.6.6.6, 203.0.113.7", "203.0.113.7"),  # the client's own claim stands before
-        ("127.0.0.1", "203.0.113.7, 127.0.0.1", "203.0.113.7"),  # another proxy of this machine in front
+        ("127.0.0.1", "203.0.113.7, 127.0.0.1", "127.0.0.1"),  # a client on this machine has no better word
         ("127.0.0.1", "", "127.0.0.1"),
         ("127.0.0.1", "nonsense", "127.0.0.1"),
         ("127.0.0.1", "6.6.6.6, nonsense", "127.0.0.1"),

@@ -22,8 +22,8 @@ from cyberlab_hub.ingest.store import COMMON, database_of
 T = TypeVar("T")
 
 SHARDS = "52w"
-"""How much time one shard holds. Each is a folder, files and memory of InfluxDB, made by the first point of its time: with the
-default of a week, one batch with stamps from 1678 to 2262 made 30,000 of them, in everybody's database server."""
+"""How much time one shard holds. Each is a folder, files and memory of InfluxDB, made by the first point of its time:
+with the default of a week, one batch with stamps from 1678 to 2262 made 30,000 of them, in everybody's database."""
 
 
 class Influx1Store:

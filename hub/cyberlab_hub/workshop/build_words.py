@@ -44,7 +44,8 @@ _RULES: tuple[Rule, ...] = (
     Rule(
         NO_SPACE,
         "disk-full",
-        "The disk of the workshop is full. Delete images you no longer need, or tell the operator.",
+        "The disk of the workshop is full. The lab has dropped what it could: if your build is not the one that "
+        "filled it, try again. Else delete images you no longer need.",
     ),
     Rule(
         "File size limit exceeded",

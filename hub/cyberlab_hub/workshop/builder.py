@@ -7,6 +7,8 @@ the clock is ours, and closing the connection cancels the build in about 0.1 s.
 from __future__ import annotations
 
 import re
+import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,8 +25,10 @@ from cyberlab_hub.workshop.engine import Engine
 from cyberlab_hub.workshop.meter import Meter
 from cyberlab_hub.workshop.orders import Progress
 from cyberlab_hub.workshop.output import Brake, Lines, printable
+from cyberlab_hub.workshop.room import Room
 
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_LAYER = re.compile(r" ---> ([0-9a-f]{12})")
 _RUNNING = re.compile(r" ---> Running in ([0-9a-f]{12,64})")
 _CACHED = " ---> Using cache"
 _PLUMBING = re.compile(
@@ -43,17 +47,30 @@ class Builder:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._settings = settings
+        self._room = Room(engine, settings)
 
     def run(self, tag: str, context: bytes, progress: Progress, platform: str = "") -> Built:
         """Build `context` into the image `tag`.
 
         Raises:
-            WorkFailed: ``build-failed``, ``build-timeout``, ``disk-full``.
+            WorkFailed: ``build-failed``, ``build-timeout``, ``disk-full`` (what the build made is dropped then).
             Cancelled: the user stopped it.
             PartDown: the engine is away.
         """
         meter = Meter(self._engine)
         log = _BuildLog(progress, meter)
+        with self._room.for_build():
+            since = time.time()
+            try:
+                return self._run(tag, context, progress, platform, log)
+            except WorkFailed as failure:
+                if failure.code == "disk-full":
+                    self._room.forget(log.layers, since)
+                    self._room.make()
+                raise
+
+    def _run(self, tag: str, context: bytes, progress: Progress, platform: str, log: _BuildLog) -> Built:
+        meter = log.meter
         seconds = self._settings.build_seconds
         params = self._limits | {"t": tag, "dockerfile": DOCKERFILE}
         if platform:
@@ -105,7 +122,9 @@ class _BuildLog:
 
     def __init__(self, progress: Progress, meter: Meter) -> None:
         self._progress = progress
-        self._meter = meter
+        self.meter = meter
+        self.layers: deque[str] = deque(maxlen=100)
+        """What was made so far, as the log says: see `Room.forget` before you believe it."""
         self._brake = Brake()
         self._lines = Lines(self._tell, self._brake)
         self._error = ""
@@ -129,6 +148,9 @@ class _BuildLog:
             self._fresh = False
             self._lines.feed(text)
         else:
+            layer = _LAYER.fullmatch(text.rstrip())
+            if layer:
+                self.layers.append(layer[1])
             self._brake.passed(len(text))  # a program that prints nothing but such lines is a flood too
             if self._fresh and text.strip():
                 self._begun(text.rstrip())
@@ -145,7 +167,7 @@ class _BuildLog:
         self._fresh = False
         running = _RUNNING.fullmatch(said)
         if running:
-            self._meter.watch(running[1])
+            self.meter.watch(running[1])
         elif said == _CACHED:
             self.cached += 1
 
@@ -153,7 +175,7 @@ class _BuildLog:
         # what an earlier step printed does not explain the failure of a later one
         self._lines.end()
         self._lines.tail.clear()
-        self._meter.watch("")
+        self.meter.watch("")
         self.step, self._of, self._fresh = number, of, True
         shown = " ".join(instruction.split())
         shown = "LABEL" if shown.startswith('LABEL "cyberlab.') else printable(shown)[:200]

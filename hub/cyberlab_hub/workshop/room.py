@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from cyberlab_hub.disks import Disks, Use
@@ -80,13 +79,18 @@ class Room:
     def forget(self, layers: Sequence[str], since: float) -> None:
         """Drop what a failed build made. `layers` came through the build's own output, where its author can write
         too: so only layers without a name, made since the build began, which cannot be anybody's image."""
+        try:
+            there = self._engine.call("GET", "/images/json", params={"all": 1})
+        except HubError:
+            return
+        made = {
+            str(image["Id"]).removeprefix("sha256:")[:12]: str(image["Id"])
+            for image in there
+            if image["Created"] >= int(since) and not _named(image.get("RepoTags"))
+        }
         for layer in reversed(layers):
-            try:
-                found = self._engine.call("GET", f"/images/{layer}/json")
-            except HubError:
-                continue  # gone with one above it
-            if not found.get("RepoTags") and _seconds(found["Created"]) >= since - 1:
-                self._drop(found["Id"])
+            if layer in made:
+                self._drop(made[layer])
 
     # ------------------------------------------------------------ parts of it
     def _free(self) -> float:
@@ -119,13 +123,12 @@ class Room:
         try:
             self._engine.call("DELETE", f"/images/{name}")
         except (NotFound, Conflict):
-            return  # gone already, or a container runs from it
+            return  # gone with one above it, or something uses it
 
 
 def _all_below(place: str, names: Sequence[str] | None) -> bool:
     return bool(names) and all(name.startswith(place) for name in names or ())
 
 
-def _seconds(created: str) -> float:
-    """Of the engine's time, ``2026-01-01T00:00:00.123456789Z``."""
-    return datetime.fromisoformat(f"{created[:19]}+00:00").timestamp()
+def _named(names: Sequence[str] | None) -> bool:
+    return any(name != "<none>:<none>" for name in names or ())

@@ -105,7 +105,9 @@ def _builder(limits: Ceilings) -> Iterator[Rule]:
     base = r"cyberlab/[a-z0-9-]+(?::[A-Za-z0-9._-]+)?"
     reading = rf"{re.escape(limits.name)}-reading-[a-z0-9]{{8,40}}"
     parts = {"image": rf"{pushed}|{base}|{cages.DIGEST}", "pushed": pushed, "base": base, "reading": reading}
-    unused = record({"dangling": exactly(["true"]), "until": listed(text("[0-9]{1,5}h"), least=1, most=1)})
+    unused = record(
+        {"dangling": exactly(["true"]), "until": listed(text("[0-9]{1,5}h|[0-9]{9,11}"), least=1, most=1)}
+    )
     yield Rule(who, "GET", _path("/images/json"), may={**FILTERS, "all": FLAG})
     yield Rule(who, "GET", _path("/images/{image}/json", **parts))
     yield Rule(
@@ -124,6 +126,8 @@ def _builder(limits: Ceilings) -> Iterator[Rule]:
         who, "POST", _path("/images/{pushed}/push", **parts), must={"tag": text("[A-Za-z0-9._-]{1,128}")}
     )
     yield Rule(who, "DELETE", _path("/images/{pushed}", **parts), may={"noprune": FLAG})
+    # nameless layers of a build that filled the disk; the engine keeps what a container or another image uses
+    yield Rule(who, "DELETE", _path("/images/{digest}", digest=cages.DIGEST))
     yield Rule(who, "POST", _path("/images/prune"), must={"filters": json_text(unused)})
     yield Rule(who, "POST", _path("/build"), params=builds.params(limits), body=None, types=builds.TAR)
     # what a build uses while it runs

@@ -23,3 +23,11 @@ c.VoilaConfiguration.template = "cyberlab"
 c.VoilaConfiguration.file_allowlist = [r".*\.(png|jpg|gif|svg|webp)"]
 c.VoilaConfiguration.extension_denylist = ["@jupyter-notebook/lab-extension", "cyberlab-launcher"]
 c.VoilaConfiguration.show_tracebacks = True
+
+# What the status bar shows: memory (the limit comes as MEM_LIMIT) and the home, which is a disk of its own.
+c.ResourceUseDisplay.track_disk_usage = True
+c.ResourceUseDisplay.disk_path = "/home/lab"
+c.ResourceUseDisplay.mem_warning_threshold = 0.15
+c.ResourceUseDisplay.disk_warning_threshold = 0.1
+c.ResourceUseDisplay.show_host_usage = False
+c.ResourceUseDisplay.enable_prometheus_metrics = False

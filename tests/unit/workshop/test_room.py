@@ -109,12 +109,9 @@ def test_what_a_running_build_may_have_made_is_not_pruned(room: Any, monkeypatch
 
 
 def test_of_a_build_that_filled_the_disk_only_its_own_nameless_layers_go(room: Any) -> None:
-    since = 1_767_225_600.0  # 2026-01-01
-    layers = [
-        image("aaaaaaaaaaaa", Created="2026-01-01T00:00:05.1Z"),
-        image("bbbbbbbbbbbb", Created="2025-12-31T23:00:00.1Z"),
-        image("cccccccccccc", 0, f"{REGISTRY}/ben/x:1", Created="2026-01-01T00:00:07.1Z"),
-    ]
-    images = Images(*layers)
-    room(images).forget(["bbbbbbbbbbbb", "dddddddddddd", "cccccccccccc", "aaaaaaaaaaaa"], since)
-    assert images.deleted == ["aaaaaaaaaaaa"]
+    mine, older, named = ("sha256:" + letter * 64 for letter in "abc")
+    images = Images(
+        image(mine, 1005, "<none>:<none>"), image(older, 900), image(named, 1007, f"{REGISTRY}/ben/x:1")
+    )
+    room(images).forget(["b" * 12, "d" * 12, "c" * 12, "a" * 12], 1000.0)
+    assert images.deleted == [mine]

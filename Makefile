@@ -3,7 +3,7 @@ PYTHON := .venv/bin/python
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E)
 HUB := $(SUDO) $(PYTHON) -m cyberlab_hub
 
-.PHONY: help demo up bases down clean status test lint check pictures bench
+.PHONY: help demo up bases down clean status doctor test lint check pictures bench
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ clean: ## down, and remove images, volumes (also the users' homes) and state
 
 status: ## what runs, and where
 	@$(HUB) status
+
+doctor: ## hold the running lab against docs/security.md: what is wrong, and how to mend it
+	@$(HUB) doctor
 
 test: bootstrap-tests ## all tests on a real lab (starts it first); ends with pytest's closing line
 	@$(HUB) up

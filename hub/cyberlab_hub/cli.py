@@ -155,6 +155,27 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 
 @app.command()
+def doctor(
+    only: Annotated[
+        list[str] | None,
+        typer.Argument(help="Layers or ids of checks, such as firewall or secrets-logs; default: all."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """Hold the running lab against docs/security.md: what is wrong, why, and how to mend it.
+
+    Looks at engines, containers, packet filters, files, secrets, certificates, rights in the databases, open ports,
+    pages and disks, and changes nothing. Run it after setting up, after each change of the machine, and once a week.
+
+    Exit status 0: every promise holds. 1: something is wrong. 2: nothing is, but something could not be looked at.
+    """
+    from cyberlab_hub.setup import doctor as doctors
+
+    with _session() as (settings, console):
+        sys.exit(doctors.attend(settings, console, only or [], as_json=as_json))
+
+
+@app.command()
 def token(
     user: Annotated[str, typer.Option("--user", help="Whose.")],
     hours: Annotated[float, typer.Option(help="How long it lives.")] = 24,

@@ -122,6 +122,19 @@ class Influx1Store:
         except LoginRefused as error:
             raise PartDown("database-down", "InfluxDB does not accept the lab's login for you.") from error
 
+    # ------------------------------------------------------------ for `cyberlab-hub doctor`
+    def readers(self) -> set[str]:
+        """InfluxDB's users who read."""
+        try:
+            found = self._influx.ask("", "SHOW USERS", self._admin)
+        except LoginRefused as error:
+            raise _admin_refused() from error
+        return {row[0] for s in found[0].get("series", ()) for row in s.get("values", ()) if not row[1]}
+
+    def reader_login(self, owner: str) -> dict[str, str]:
+        """The header with which the owner's reader signs in."""
+        return _basic(reader_of(owner), self._secret(owner))
+
     def _run(self, statement: str) -> None:
         try:
             self._influx.ask("", statement, self._admin)

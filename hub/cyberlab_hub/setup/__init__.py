@@ -8,5 +8,6 @@
     containers  registry, database, workshop engine, Pis: what each is allowed
     cluster     the swarm and the simulated Pis in it
     processes   hub, lab service, ingest gateway on the host
+    doctor      holds the running lab against docs/security.md
     steps       running steps in order, in parallel where they may, with their durations shown
 """

@@ -178,11 +178,9 @@ def find(settings: Settings, engine: docker.DockerClient, part: str) -> Any | No
 
 def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
     """Make or start the container. Raises Reused when it runs as described."""
-    host = _host_config(settings, engine, part)
-    image = engine.images.get(reference(part.image)).id
-    description = hashlib.sha256(
-        json.dumps([asdict(part), host, image], sort_keys=True).encode()
-    ).hexdigest()[:32]
+    host = host_config(settings, engine, part)
+    image = str(engine.images.get(reference(part.image)).id)
+    description = _digest(part, host, image)
     found = find(settings, engine, part.name)
     if found is not None and found.labels.get(DESCRIPTION) == description:
         renewed = _copy_certs(settings, part)
@@ -251,7 +249,18 @@ def remove_volume(engine: docker.DockerClient, name: str) -> None:
         return
 
 
-def _host_config(settings: Settings, engine: docker.DockerClient, part: Part) -> dict[str, Any]:
+def description(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
+    """The label by which a container of today's settings and images is known."""
+    image = str(engine.images.get(reference(part.image)).id)
+    return _digest(part, host_config(settings, engine, part), image)
+
+
+def _digest(part: Part, host: dict[str, Any], image: str) -> str:
+    text = json.dumps([asdict(part), host, image], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def host_config(settings: Settings, engine: docker.DockerClient, part: Part) -> dict[str, Any]:
     config: dict[str, Any] = engine.api.create_host_config(
         binds=_binds(settings, part),
         # a mount, not a bind: the engine would make the missing folder of a disk that is not mounted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import docker
@@ -18,16 +19,18 @@ from cyberlab_hub.setup.packages import package_places
 
 def ensure(settings: Settings, engine: docker.DockerClient) -> str:
     """Make or start the proxy. Raises: Reused when it runs with these rules. SetupError: ``egress-invalid``."""
-    return containers.ensure(settings, engine, containers.proxy(settings, configuration(settings)))
+    return containers.ensure(
+        settings, engine, containers.proxy(settings, configuration(settings, package_places(settings)))
+    )
 
 
-def configuration(settings: Settings) -> str:
-    """Squid's configuration for this lab.
+def configuration(settings: Settings, places: Iterable[tuple[str, int]]) -> str:
+    """Squid's configuration for this lab; `places`: this machine's mirrors (`packages`).
 
     Raises:
         SetupError: ``egress-invalid``: a setting has an entry of no known form.
     """
-    places = package_places(settings)
+    places = tuple(places)  # read twice
     try:
         workshop = egress.parse(settings.egress, places)
         notebooks = egress.parse(settings.notebook_egress or settings.egress, places)

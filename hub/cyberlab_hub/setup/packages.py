@@ -28,15 +28,20 @@ Place = tuple[str, int]
 
 def package_places(settings: Settings) -> tuple[Place, ...]:
     """Host and port of every mirror. Falls back to what was found the last time."""
-    kept = settings.state / "packages.json"
-    before = [(host, port) for host, port in json.loads(kept.read_text())] if kept.exists() else []
+    before = kept_places(settings)
     index = pip_index()
     found = {place(url) for url in (*apt_urls(), index, npm_registry())}
     linked = _linked_hosts(index)
     found |= linked if linked else set(before)
     places = tuple(sorted(p for p in found if p is not None))
-    kept.write_text(json.dumps(places))
+    (settings.state / "packages.json").write_text(json.dumps(places))
     return places
+
+
+def kept_places(settings: Settings) -> tuple[Place, ...]:
+    """What `package_places` found the last time, without asking anybody."""
+    kept = settings.state / "packages.json"
+    return tuple((host, port) for host, port in json.loads(kept.read_text())) if kept.exists() else ()
 
 
 def place(url: str) -> Place | None:

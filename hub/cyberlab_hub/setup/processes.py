@@ -39,6 +39,7 @@ def start(
     """Start `argv` detached, with its output appended to the log."""
     log = settings.logs / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.chmod(0o700)  # logs name people
     if log.exists() and log.stat().st_size > LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     with log.open("ab") as output:

@@ -200,6 +200,11 @@ def _ensure_secrets(settings: Settings) -> str:
 
 
 def _ensure_database(settings: Settings) -> str:
+    if not settings.database_url:
+        file = settings.state / "lab.sqlite"
+        file.touch(mode=0o600)
+        for path in settings.state.glob(f"{file.name}*"):  # SQLite gives its journals the mode of the file
+            path.chmod(0o600)
     database = Database.open(settings.db_url)
     database.close()
     return settings.db_url.partition(":")[0]

@@ -282,7 +282,7 @@ def test_a_trial_that_needs_too_much_memory_says_so(student: Student) -> None:
 def test_a_flood_of_output_is_cut(student: Student) -> None:
     progress = RecordedProgress()
     student.workshop.run_trial(
-        student.trial(student.build(), "sh", "-c", "yes | head -n 30000; echo the end"), progress
+        student.trial(student.build(), "sh", "-c", "yes | head -n 60000; echo the end"), progress
     )
     assert MOST_LINES < len(progress.lines) < MOST_LINES + 2 * TAIL
     assert any("the rest of it is not kept" in line for line in progress.lines)

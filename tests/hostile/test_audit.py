@@ -256,7 +256,9 @@ def _floods_with_refused_acts(scene: Scene) -> None:
 def _says_she_is_elsewhere(scene: Scene) -> None:
     before = last(scene)
     claims = dict.fromkeys(("X-Forwarded-For", "X-Real-IP", "Forwarded", "CF-Connecting-IP"), "203.0.113.66")
-    eve(scene).http.delete("/specs/not-there", headers=claims)
+    headers = {"Authorization": f"Bearer {eve(scene).token}", **claims}
+    with reach.client(scene.settings, base_url=f"{scene.settings.public_url}{API}") as client:
+        assert client.delete("/specs/not-there", headers=headers).status_code == 404
     (row,) = rows(scene, before, actor=eve(scene).name, action="delete_spec")
     assert row["address"]
     assert row["address"] != "203.0.113.66"

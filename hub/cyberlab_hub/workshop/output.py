@@ -12,7 +12,7 @@ import codecs
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 MOST_LINES = 5_000
 LONGEST_LINE = 2_000
@@ -85,6 +85,21 @@ class Lines:
         if self._rest:
             self._line(self._rest)
         self._rest = ""
+
+    @property
+    def cut(self) -> bool:
+        """Whether there were more lines than are kept."""
+        return self._told > MOST_LINES
+
+    def ends_with(self, chunks: Iterable[bytes]) -> None:
+        """The true end of a log that was cut, from whoever knows it better than the flood that was read."""
+        end: list[str] = []
+        lines = Lines(end.append)
+        for chunk in chunks:
+            lines.feed(chunk)
+        lines.end()
+        self._rest = ""
+        self._kept_back = deque(end, maxlen=TAIL)
 
     def finish(self) -> None:
         """There is no more: the end of a log that was cut is told, because there the error stands."""

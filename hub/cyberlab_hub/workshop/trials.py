@@ -15,16 +15,17 @@ from typing import Any
 
 from cyberlab.wire import Phase
 
-from cyberlab_hub.errors import Cancelled, Conflict, NotFound, WorkFailed
+from cyberlab_hub.errors import Cancelled, Conflict, HubError, NotFound, WorkFailed
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop import limits, words
 from cyberlab_hub.workshop.clock import StopClock
 from cyberlab_hub.workshop.engine import Engine, filters
 from cyberlab_hub.workshop.images import Images
 from cyberlab_hub.workshop.orders import ExecOutcome, Progress, TrialEnd, TrialOrder
-from cyberlab_hub.workshop.output import Brake, Lines
+from cyberlab_hub.workshop.output import TAIL, Brake, Lines
 
 TRIAL = "cyberlab.trial"
+END_SECONDS = 10
 TIMED_OUT = 124
 """Exit code of coreutils' `timeout` when it had to end the command."""
 
@@ -118,12 +119,25 @@ class Trials:
                 for _source, chunk in stream.frames():
                     lines.feed(chunk)
         finally:
+            self._read_end(container, lines)
             lines.finish()
         if clock.reason == "cancelled":
             raise Cancelled("cancelled", "You stopped this trial.")
         if clock.reason == "time":
             return TrialEnd(None, f"time over: it was stopped after {order.seconds} s")
         return _end(self._engine.call("GET", f"/containers/{container}/json")["State"])
+
+    def _read_end(self, container: str, lines: Lines) -> None:
+        """The engine keeps 2 MB of a log and overtakes whoever reads slower than it writes: the end is asked for."""
+        if not lines.cut:
+            return
+        params = {"stdout": 1, "stderr": 1, "tail": TAIL}
+        with (
+            suppress(HubError),
+            self._engine.stream("GET", f"/containers/{container}/logs", params=params) as stream,
+            StopClock(stream.close, END_SECONDS),
+        ):
+            lines.ends_with([chunk for _source, chunk in stream.frames()])
 
     def _stop(self, container: str) -> None:
         with suppress(NotFound, Conflict):

@@ -81,6 +81,16 @@ def test_of_a_flood_the_end_is_kept_and_the_gap_is_named() -> None:
     assert told[-1] == lines.tail[-1] == str(MOST_LINES + TAIL + 49)
 
 
+def test_the_end_may_come_from_elsewhere() -> None:
+    told: list[str] = []
+    lines = Lines(told.append)
+    lines.feed(b"y\n" * (MOST_LINES + 10))
+    assert lines.cut
+    lines.ends_with([b"nearly\nthe", b" end\n"])
+    lines.finish()
+    assert told[-2:] == ["nearly", "the end"]
+
+
 def test_a_log_just_over_the_limit_loses_nothing() -> None:
     told, _ = flood(MOST_LINES + 3)
     assert [line for line in told if line.isdigit()] == [str(n) for n in range(MOST_LINES + 3)]

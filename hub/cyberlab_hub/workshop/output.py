@@ -75,6 +75,10 @@ class Lines:
         self._brake.passed(len(chunk))
         text = self._rest + (chunk if isinstance(chunk, str) else self._decode(chunk))
         *lines, rest = text.split("\n")
+        if self.cut and len(lines) > TAIL:
+            # of a flood only its end is looked at; the rest is counted
+            self._told += len(lines) - TAIL
+            lines = lines[-TAIL:]
         for line in lines:
             self._line(line)
         # a line without an end must not grow without bound

@@ -70,7 +70,9 @@ def fuzz(scene: Scene, operation: Any, mode: GenerationMode, token: str) -> None
     one()
 
 
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "unfitting"])
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["fitting", "unfitting"]
+)
 @pytest.mark.parametrize("caller", ["user", "stranger"])
 def test_the_description_holds(scene: Scene, caller: str, mode: GenerationMode) -> None:
     token = scene.once("fuzzing user", lambda: scene.someone("fuzz")).token if caller == "user" else ""

@@ -149,6 +149,15 @@ def test_a_script_reads_everything() -> None:
     assert found["checks"][0]["mend"] == "make up"
 
 
+def test_nothing_is_asked_of_an_address_beyond_this_machine(tmp_path: Path) -> None:
+    """With the lab down its addresses lead elsewhere: passwords must not follow. 192.0.0.0/16 is not here."""
+    away = Settings(state=tmp_path, subnet="192.0.0.0/16")
+    names = ("proxy-refuses", "registry-strangers", "influx-strangers", "web-strangers", "engine-strangers")
+    found = doctor.examine(Patient(away), doctor.chosen(names), lambda _: None)
+    assert {f.state for f in found} == {"cannot-tell"}
+    assert all("is not up" in f.details[0] for f in found), found
+
+
 # ---------------------------------------------------------------- sockets
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1 0 100 0 0 10 0

@@ -145,6 +145,7 @@ def _names(uses: set[x509.ObjectIdentifier]) -> str:
 )
 def shown(patient: Patient) -> str:
     settings = patient.settings
+    patient.at_hand(settings.registry_address, settings.gateway("devices"))
     places = {
         "registry": settings.registry,
         "ingest": settings.ingest_url.partition("//")[2],

@@ -109,6 +109,8 @@ def _answers(patient: Patient, shown: tuple[Path, Path] | None, *, plain: bool =
 
 
 def _where(patient: Patient) -> tuple[str, int]:
+    if not patient.settings.engine_url:
+        patient.at_hand(patient.settings.engine_address)
     host, _, port = patient.settings.workshop_url.partition("://")[2].partition(":")
     return host, int(port or 2376)
 

@@ -90,6 +90,7 @@ def list_problems(expected: str, found: str) -> list[str]:
 )
 def refuses(patient: Patient) -> str:
     settings = patient.settings
+    patient.at_hand(settings.proxy_address)
     places = (
         "169.254.169.254:80",
         f"{settings.engine_address}:2376",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -146,6 +148,21 @@ class Patient:
     def proxy_configuration(self) -> str:
         """The proxy's rules by the settings and the mirrors as `up` found them."""
         return self._once("squid", lambda: door.configuration(self.settings, kept_places(self.settings)))
+
+    def at_hand(self, *addresses: str) -> None:
+        """The lab's networks are up: else a question, and a password with it, would leave this machine.
+
+        Raises: CannotTell.
+        """
+        for address in addresses:
+            done = subprocess.run(
+                ["ip", "-json", "route", "get", address],
+                capture_output=True,
+                text=True,
+                timeout=INSIDE_SECONDS,
+            )
+            if done.returncode or any("gateway" in route for route in json.loads(done.stdout)):
+                raise CannotTell(f"the lab's network with {address} is not up; `make up` starts it")
 
     # ------------------------------------------------------------ processes of this machine
     @property

@@ -21,6 +21,7 @@ REFUSED = (401, 403)
 
 @check("influx-strangers", LAYER, "InfluxDB answers nobody without a login", ANEW)
 def strangers(patient: Patient) -> str:
+    _at_hand(patient)
     with _http(patient.settings) as http:
         asked = {
             "a query": http.get("/query", params={"q": "SHOW DATABASES"}),
@@ -48,6 +49,7 @@ def readers(patient: Patient) -> str:
     settings = patient.settings
     if settings.influx_org:
         raise CannotTell("InfluxDB 2.x: the readers' tokens are known to the lab service alone")
+    _at_hand(patient)
     store = Influx1Store(
         settings.store_url, settings.secret("influx.admin"), settings.secret("influx.derive")
     )
@@ -95,6 +97,7 @@ def continuous(patient: Patient) -> str:
     settings = patient.settings
     if settings.influx_org:
         raise CannotTell("InfluxDB 2.x: look at its tasks (`influx task list`)")
+    _at_hand(patient)
     with _http(settings) as http:
         admin = ("admin", settings.secret("influx.admin"))
         answer = http.get(
@@ -115,3 +118,9 @@ def continuous(patient: Patient) -> str:
 
 def _http(settings: Settings) -> httpx.Client:
     return httpx.Client(base_url=settings.store_url, timeout=SECONDS, trust_env=False)
+
+
+def _at_hand(patient: Patient) -> None:
+    """Raises: CannotTell."""
+    if not patient.settings.influx_url:
+        patient.at_hand(patient.settings.influx_address)

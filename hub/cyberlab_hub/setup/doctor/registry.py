@@ -15,6 +15,7 @@ SECONDS = 10
 @check("registry-strangers", "registry", "Nobody lists, pulls or pushes images without an account", UP)
 def strangers(patient: Patient) -> str:
     settings = patient.settings
+    patient.at_hand(settings.registry_address, settings.gateway("devices"))
     trusted = ssl.create_default_context(cafile=settings.certs / "ca.crt")
     url, token = f"https://{settings.registry}/v2", settings.token_url
     ask = "?service=cyberlab-registry&scope="
@@ -37,6 +38,7 @@ def strangers(patient: Patient) -> str:
 @check("registry-tls", "registry", "Registry, gateway and token service speak TLS only", UP)
 def only_tls(patient: Patient) -> str:
     settings = patient.settings
+    patient.at_hand(settings.registry_address, settings.gateway("devices"))
     places = (
         settings.registry,
         settings.ingest_url.partition("//")[2],

@@ -65,6 +65,7 @@ def header_problems(headers: Mapping[str, str], *, insist: bool) -> Iterator[str
 @check("web-strangers", LAYER, "Without a token the hub, its proxy and the lab service tell nothing", UP)
 def strangers(patient: Patient) -> str:
     settings = patient.settings
+    patient.at_hand(settings.gateway("users"))
     places = {
         "the proxy's routes": f"http://127.0.0.1:{settings.hub_port + 1}/api/routes",
         "the hub's users": f"{settings.hub_api_url}/users",

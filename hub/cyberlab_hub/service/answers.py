@@ -37,6 +37,7 @@ HEADERS = {
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": text}
     for status, text in {
+        400: "The request cannot be read at all",
         401: "No token, or one the hub does not know",
         403: "The token does not carry the right",
         404: "There is none, or it is not yours",

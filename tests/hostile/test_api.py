@@ -38,7 +38,15 @@ def operations() -> Iterator[tuple[str, str]]:
 def with_bens_ids(scene: Scene, path: str) -> str:
     """The path with what Ben has. A new parameter needs a line here."""
     ben = scene.ben
-    values = {"job": ben.job, "version": "1", "reader": scene.carla.name, "name": ben.deployment}
+    values = {
+        "job": ben.job,
+        "version": "1",
+        "reader": scene.carla.name,
+        "name": ben.deployment,
+        "kind": "user",
+        "subject": ben.name,
+        "quota": "images",
+    }
     return path.removeprefix(API).format(**values)
 
 

@@ -206,7 +206,7 @@ def test_a_noisy_build_is_not_slowed_and_its_log_is_capped_with_its_end_kept(ser
     logged = [e.data["text"] for e in heard(service.anna, job) if e.event == "log"]
     assert sum(map(len, logged)) < LOG_CHARACTERS * 1.1
     assert logged[0].startswith("line 000000")
-    assert logged[-2].startswith(f"line {lines - 1:06}")
+    assert any(text.startswith(f"line {lines - 1:06}") for text in logged[-3:])
     left_out = [text for text in logged if text.startswith("(")]
     assert len(left_out) == 2
     assert "4 MB" in left_out[0]

@@ -7,11 +7,24 @@ addresses the proxy's connections show depends on the engine's address translati
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cyberlab_hub.throttle import of_this_machine
+
+@lru_cache(maxsize=1_000)
+def of_this_machine(address: str) -> bool:
+    """Whether it is an address of this machine, as the proxy's is and a user server's is not."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def is_ours(address: str) -> bool:
@@ -22,17 +35,25 @@ def is_ours(address: str) -> bool:
         return False
 
 
-def client_of(peer: str, forwarded: str) -> str:
+def client_of(peer: str, forwarded: str, ours: Callable[[str], bool] = is_ours) -> str:
     """The client's address, of the peer's and the header's.
 
-    Only the header's last entry is our proxy's own; all before it is what the client claims.
+    Only our own proxy (`ours`) is believed, and of the header only its last entry, which is the proxy's own; all
+    before it is what the client claims.
     """
-    if not is_ours(peer):
+    if not ours(peer):
         return peer
     try:
         return str(ip_address(forwarded.rpartition(",")[2].strip()))
     except ValueError:
         return peer
+
+
+def caller_of(request: Any) -> str:
+    """Where a request to the hub comes from. (Tornado's `remote_ip` believes X-Forwarded-For whoever sends it.)"""
+    context = getattr(request.connection, "context", None)
+    peer = str(getattr(context, "_orig_remote_ip", "") or request.remote_ip)
+    return client_of(peer, ",".join(request.headers.get_list("X-Forwarded-For")))
 
 
 class RealClient:

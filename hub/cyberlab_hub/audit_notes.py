@@ -12,7 +12,7 @@ from typing import Any
 
 from cyberlab.wire import AuditEntry
 
-from cyberlab_hub.addresses import client_of
+from cyberlab_hub.addresses import caller_of
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.audit_post import AuditPost
@@ -44,19 +44,12 @@ class HubNotes:
                 object=about,
                 allowed=not reason,
                 reason=reason,
-                address=client_address(request),
+                address=caller_of(request),
             )
         )
 
     def close(self) -> None:
         self._post.close()
-
-
-def client_address(request: Any) -> str:
-    """Where a request to the hub comes from. (Tornado's `remote_ip` believes X-Forwarded-For whoever sends it.)"""
-    context = getattr(request.connection, "context", None)
-    peer = str(getattr(context, "_orig_remote_ip", "") or request.remote_ip)
-    return client_of(peer, ",".join(request.headers.get_list("X-Forwarded-For")))
 
 
 def note_command(settings: Settings, action: str, about: str, reason: str = "") -> str:

@@ -27,8 +27,9 @@ from tornado import web
 
 from cyberlab_hub import accounts
 from cyberlab_hub.account_pages import AccountHandler, AccountsHandler, PasswordHandler
+from cyberlab_hub.addresses import caller_of
 from cyberlab_hub.audit_notes import HubNotes
-from cyberlab_hub.throttle import Throttle, client_address, in_minutes, of_this_machine
+from cyberlab_hub.throttle import Throttle, in_minutes, machine_of
 
 MAX_WAITING = 200
 """Accounts waiting for approval at once; a script that signs up for ever stops here."""
@@ -66,7 +67,7 @@ class LabAuthenticator(NativeAuthenticator):  # type: ignore[misc]  # nativeauth
     async def authenticate(self, handler: Any, data: dict[str, str]) -> str | None:
         """The name when the password is right and the account approved; else None, and why on the handler."""
         name: str = self.normalize_username(data.get("username", ""))
-        address = caller_address(handler)
+        address = machine_of(caller_of(handler.request))
         handler.refusal = self._too_many(name, address)
         if handler.refusal:
             self._note(handler, "refused, too many tries", name, address, "too-many-tries")
@@ -158,15 +159,6 @@ class LabAuthenticator(NativeAuthenticator):  # type: ignore[misc]  # nativeauth
         ]
 
 
-def caller_address(handler: Any) -> str:
-    """The address that a request of the hub comes from (`throttle.client_address`)."""
-    context = handler.request.connection.context
-    # the connection itself, before tornado believed any header; the proxy runs on this machine
-    peer = str(getattr(context, "_orig_remote_ip", context.remote_ip))
-    forwarded = ",".join(handler.request.headers.get_list("X-Forwarded-For"))
-    return client_address(peer, forwarded, of_this_machine)
-
-
 class SignInHandler(LoginHandler):  # type: ignore[misc]  # jupyterhub ships no types
     """The hub's own login page with our words for a refusal."""
 
@@ -202,7 +194,7 @@ class SignUpHandler(BaseHandler):  # type: ignore[misc]  # jupyterhub ships no t
         name = self.get_body_argument("username", "").strip().lower()
         password = self.get_body_argument("password", "", strip=False)
         again = self.get_body_argument("again", "", strip=False)
-        address = caller_address(self)
+        address = machine_of(caller_of(self.request))
         wait = self.authenticator.sign_ups.blocked_for(address)
         self.authenticator.sign_ups.tries(address)
         if wait:

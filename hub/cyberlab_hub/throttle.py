@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import socket
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 REMEMBERED = 10_000
@@ -57,33 +55,17 @@ class Throttle:
         return count, last
 
 
-def client_address(peer: str, forwarded: str, is_ours: Callable[[str], bool]) -> str:
-    """Where a request comes from. `peer`: who holds the connection; `forwarded`: its X-Forwarded-For.
-
-    Only our own proxy (`is_ours`) is believed, and of what it passes on only the last entry, which it wrote itself:
-    everything before is what the client claims. An IPv6 client counts by its /64, which one machine has to itself.
-    """
-    address = forwarded.rpartition(",")[2].strip() if forwarded and is_ours(peer) else peer
+def machine_of(address: str) -> str:
+    """What counts as one who guesses: the address; of IPv6 the /64, which one machine has to itself."""
     try:
         ip = ip_address(address)
     except ValueError:
-        return peer
+        return address
     if isinstance(ip, IPv6Address):
         if ip.ipv4_mapped is not None:
             return str(ip.ipv4_mapped)
         return f"{IPv6Address(int(ip) >> 64 << 64)}/64"
     return str(ip)
-
-
-@lru_cache(maxsize=1_000)
-def of_this_machine(address: str) -> bool:
-    """Whether it is an address of this machine, as the proxy's is and a user server's is not."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-            probe.bind((address, 0))
-    except OSError:
-        return False
-    return True
 
 
 def in_minutes(seconds: float) -> str:

@@ -1,6 +1,7 @@
 import pytest
 from cyberlab_hub import throttle as throttle_module
-from cyberlab_hub.throttle import Throttle, client_address, of_this_machine
+from cyberlab_hub.addresses import client_of, of_this_machine
+from cyberlab_hub.throttle import Throttle, machine_of
 
 
 class Clock:
@@ -83,7 +84,7 @@ def test_memory_is_bounded() -> None:
     ],
 )
 def test_only_the_proxys_own_word_is_believed(peer: str, forwarded: str, address: str) -> None:
-    assert client_address(peer, forwarded, lambda peer: peer == "10.0.0.1") == address
+    assert machine_of(client_of(peer, forwarded, lambda peer: peer == "10.0.0.1")) == address
 
 
 def test_addresses_of_this_machine() -> None:

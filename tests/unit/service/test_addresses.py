@@ -6,8 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from cyberlab_hub.addresses import client_of, is_ours
-from cyberlab_hub.audit_notes import client_address
+from cyberlab_hub.addresses import caller_of, client_of, is_ours
 from tornado.httputil import HTTPHeaders
 
 
@@ -52,5 +51,5 @@ class Request:
 
 
 def test_on_the_hub_a_users_server_cannot_choose_its_address() -> None:
-    assert client_address(Request("203.0.113.9", "6.6.6.6")) == "203.0.113.9"
-    assert client_address(Request("127.0.0.1", "6.6.6.6, 203.0.113.7")) == "203.0.113.7"
+    assert caller_of(Request("203.0.113.9", "6.6.6.6")) == "203.0.113.9"
+    assert caller_of(Request("127.0.0.1", "6.6.6.6, 203.0.113.7")) == "203.0.113.7"

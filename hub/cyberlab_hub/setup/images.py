@@ -198,14 +198,18 @@ def machine_settings() -> dict[str, bytes]:
     if not BUNDLE.exists():
         raise SetupError("ca-missing", f"{BUNDLE} is missing; install the package ca-certificates")
     found = {"settings/etc/ssl/certs/ca-certificates.crt": BUNDLE.read_bytes()}
-    pip = _output(["pip", "config", "get", "global.index-url"]) or os.environ.get("PIP_INDEX_URL", "")
+    pip = output(["pip", "config", "get", "global.index-url"]) or os.environ.get("PIP_INDEX_URL", "")
     if pip.startswith("http"):
         found["settings/etc/pip.conf"] = f"[global]\nindex-url = {pip}\n".encode()
         found["settings/etc/uv/uv.toml"] = f'index-url = "{pip}"\n'.encode()
-    npm = _output(["npm", "config", "get", "registry"])
+    npm = npm_registry()
     if npm.startswith("http"):
         found["settings/etc/npmrc"] = f"registry={npm}\n".encode()
     return found
+
+
+def npm_registry() -> str:
+    return output(["npm", "config", "get", "registry"])
 
 
 def site_proxy() -> str:
@@ -213,11 +217,12 @@ def site_proxy() -> str:
     for name in ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"):
         if os.environ.get(name):
             return os.environ[name]
-    said = _output(["apt-config", "dump", "--format=%v%n", "Acquire::http::Proxy", "Acquire::https::Proxy"])
+    said = output(["apt-config", "dump", "--format=%v%n", "Acquire::http::Proxy", "Acquire::https::Proxy"])
     return next((line.rstrip("/") for line in said.splitlines() if line.startswith("http")), "")
 
 
-def _output(argv: list[str]) -> str:
+def output(argv: list[str]) -> str:
+    """What a program of this machine prints; "" when it is not there or fails."""
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
     except FileNotFoundError:

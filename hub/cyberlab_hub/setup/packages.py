@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup.images import debian_sources, os_release
+from cyberlab_hub.setup.images import debian_sources, npm_registry, os_release, output
 
 SECONDS = 20
 PROBE = "pip"
@@ -60,15 +59,11 @@ def apt_urls() -> list[str]:
 
 def pip_index() -> str:
     """pip's index: the configured one, else the one pip itself comes with."""
-    configured = os.environ.get("PIP_INDEX_URL") or _output(
+    configured = os.environ.get("PIP_INDEX_URL") or output(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
     )
     built_in = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
-    return configured or _output([sys.executable, "-c", built_in])
-
-
-def npm_registry() -> str:
-    return _output(["npm", "config", "get", "registry"])
+    return configured or output([sys.executable, "-c", built_in])
 
 
 def _linked_hosts(index: str) -> set[Place | None]:
@@ -81,11 +76,3 @@ def _linked_hosts(index: str) -> set[Place | None]:
         return set()
     links = re.findall(r'href="([^"#]+)', page.text)
     return {place(urljoin(str(page.url), link)) for link in links}
-
-
-def _output(argv: list[str]) -> str:
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -31,14 +31,19 @@ from cyberlab_hub.setup.health import health_urls, healthy
 from cyberlab_hub.setup.steps import Outcome, Reused, Step, StepRunner
 
 HEALTH_SECONDS = 60
+AUDITING = [
+    f"hub/cyberlab_hub/service/{name}.py"
+    for name in ("audit", "audit_post", "bell", "database", "floods", "journal", "models")
+]
+"""What a process needs to write to the audit."""
 CODE = {
     "lab": ["hub/cyberlab_hub", "extensions/cyberlab/spec", "extensions/cyberlab/wire.py"],
     "ingest": [
+        "hub/cyberlab_hub/errors.py",
         "hub/cyberlab_hub/ingest",
         "hub/cyberlab_hub/listeners.py",
-        "hub/cyberlab_hub/service/audit.py",
-        "hub/cyberlab_hub/service/audit_post.py",
-        "hub/cyberlab_hub/service/models.py",
+        *AUDITING,
+        "hub/cyberlab_hub/service/credentials.py",
         "hub/cyberlab_hub/service/policy.py",
         "hub/cyberlab_hub/service/quotas.py",
         "hub/cyberlab_hub/settings.py",
@@ -48,8 +53,14 @@ CODE = {
         "hub/cyberlab_hub/account_pages.py",
         "hub/cyberlab_hub/accounts.py",
         "hub/cyberlab_hub/address.py",
+        "hub/cyberlab_hub/addresses.py",
+        "hub/cyberlab_hub/audit_notes.py",
+        "hub/cyberlab_hub/disks.py",
+        "hub/cyberlab_hub/egress.py",
         "hub/cyberlab_hub/elsewhere.py",
+        "hub/cyberlab_hub/errors.py",
         "hub/cyberlab_hub/server_token.py",
+        *AUDITING,
         "hub/cyberlab_hub/signin.py",
         "hub/cyberlab_hub/throttle.py",
         "hub/cyberlab_hub/spawner.py",
@@ -57,7 +68,7 @@ CODE = {
         "hub/cyberlab_hub/settings.py",
     ],
 }
-"""What each process runs: when it changes, `up` starts the process anew."""
+"""What each process runs (a test holds it): when it changes, `up` starts the process anew."""
 
 SECRETS = ("hub-lab.token", "influx.admin", "influx.derive", "registry.lab")
 

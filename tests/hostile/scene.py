@@ -116,6 +116,17 @@ class Scene:
         """Enter a context that ends with the scene."""
         return self._stack.enter_context(context)
 
+    @contextmanager
+    def act(self) -> Iterator[None]:
+        """What is made within ends with it, not with the scene: a browser's event loop must not outlive its file."""
+        outer = self._stack, self._results
+        self._results = dict(self._results)
+        try:
+            with ExitStack() as self._stack:
+                yield
+        finally:
+            self._stack, self._results = outer
+
     # ------------------------------------------------------------ people
     def someone(self, word: str, kind: type[Someone] = Someone) -> Any:
         """A new account, approved, with a token for one hour; it and all it has are removed at the end."""

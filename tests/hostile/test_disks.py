@@ -5,17 +5,14 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
 
 import pytest
-from cyberlab import FileEntry, ImageSpec, Lab
+from cyberlab import FileEntry, ImageSpec
 from cyberlab.errors import JobFailed
-from cyberlab_hub.accounts import api_token
 from cyberlab_hub.demo.kernel import open_kernel
 from cyberlab_hub.disks import MB, Disks, home_disk
 from cyberlab_hub.settings import Settings
-from system.hubclient import Person, UserServer, person
+from system.hubclient import Person, UserServer, lab_of, person
 
 pytestmark = pytest.mark.engine
 
@@ -120,20 +117,6 @@ def test_a_home_is_let_go_after_the_stop_and_its_loop_device_with_it(anna: Perso
     assert use.size > 0.8 * anna.settings.home_mb * MB, "the operator sees no size while it is not mounted"
 
 
-@contextmanager
-def lab_of(settings: Settings) -> Iterator[Lab]:
-    """The lab as a new person's script sees it. Their images are deleted at the end."""
-    with person(settings, sign_in=False) as someone:
-        token = api_token(settings, someone.name, expires_in=timedelta(hours=1), note="hostile tests")
-        lab = Lab(url=f"{settings.lab_url}/services/lab/api/v1", token=token)
-        try:
-            yield lab
-        finally:
-            for image in lab.images():
-                lab.delete_image(image.ref)
-            lab.close()
-
-
 def spec(name: str, *steps: str) -> ImageSpec:
     text = f"print({secrets.token_hex(4)!r})"
     files = (FileEntry(path="main.py", text=text),)
@@ -152,7 +135,7 @@ def test_a_build_that_fills_the_engines_disk_fails_and_the_next_persons_build_wo
     assert free > (gigabytes + 10) * 1024 * MB, "this machine has not the room for this test"
     a_layer = "for i in 1 2 3; do head -c 1900M /dev/zero > /fill-$i || exit 1; done; echo {}"
     layers = [a_layer.format(n).replace("/fill-", f"/fill-{n}-") for n in range(gigabytes // 6 + 2)]
-    with lab_of(lab_running) as mallory, lab_of(lab_running) as ben:
+    with lab_of(lab_running, "hostile tests") as mallory, lab_of(lab_running, "hostile tests") as ben:
         with pytest.raises(JobFailed) as caught:
             mallory.build(spec("filler", *layers), show=False)
         assert caught.value.code == "disk-full"

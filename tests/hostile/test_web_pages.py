@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,12 @@ from playwright.sync_api import BrowserContext, Page
 from system.hubclient import Person, admin_api, person
 
 AREA = "web"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _browser_ends_with_this_file(scene: Scene) -> Iterator[None]:
+    with scene.act():
+        yield
 
 
 # ---------------------------------------------------------------- the browser of the victim

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from datetime import timedelta
 
 import pytest
 from cyberlab import FileEntry, ImageSpec, Lab
-from cyberlab_hub.accounts import api_token
 from cyberlab_hub.settings import Settings
-from system.hubclient import person
+from system.hubclient import lab_of
 
 COUNTER = """import itertools
 import time
@@ -26,17 +24,8 @@ for number in itertools.count():
 @pytest.fixture(scope="module")
 def student(lab_running: Settings) -> Iterator[Lab]:
     """The lab as a new user sees it from a script. What the user deployed is stopped at the end."""
-    with person(lab_running, sign_in=False) as someone:
-        token = api_token(lab_running, someone.name, expires_in=timedelta(hours=1), note="system tests")
-        lab = Lab(url=f"{lab_running.lab_url}/services/lab/api/v1", token=token)
-        try:
-            yield lab
-        finally:
-            for deployment in lab.deployments():
-                lab.stop(deployment.name)
-            for image in lab.images():
-                lab.delete_image(image.ref)
-            lab.close()
+    with lab_of(lab_running) as lab:
+        yield lab
 
 
 def counter_spec(name: str, measurement: str = "count", pause: float = 0.2) -> ImageSpec:

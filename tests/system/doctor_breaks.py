@@ -321,6 +321,16 @@ def a_container_on_a_network_of_the_lab(settings: Settings, _: Path) -> Broken:
 
 
 # ---------------------------------------------------------------- firewall and the way out
+@contextmanager
+def inserted(*rule: str) -> Iterator[None]:
+    """A rule that is asked before every other one."""
+    try:
+        run("iptables", "-w", "-I", *rule)
+        yield
+    finally:
+        run("iptables", "-w", "-D", *rule)
+
+
 @breaks("firewall-rules")
 def a_rule_that_is_gone(settings: Settings, _: Path) -> Broken:
     chain = next(c for c in firewall.chains(settings) if c.hook == "DOCKER-USER")
@@ -335,22 +345,14 @@ def a_rule_that_is_gone(settings: Settings, _: Path) -> Broken:
 
 @breaks("firewall-rules")
 def a_rule_that_is_asked_first(settings: Settings, _: Path) -> Broken:
-    rule = ["INPUT", "-i", "lo", "-j", "ACCEPT"]
-    try:
-        run("iptables", "-w", "-I", *rule)
+    with inserted("INPUT", "-i", "lo", "-j", "ACCEPT"):
         yield settings, "in INPUT"
-    finally:
-        run("iptables", "-w", "-D", *rule)
 
 
 @breaks("firewall-hook")
 def a_rule_before_dockers(settings: Settings, _: Path) -> Broken:
-    rule = ["FORWARD", "-i", "lo", "-j", "ACCEPT"]
-    try:
-        run("iptables", "-w", "-I", *rule)
+    with inserted("FORWARD", "-i", "lo", "-j", "ACCEPT"):
         yield settings, "-i lo -j ACCEPT"
-    finally:
-        run("iptables", "-w", "-D", *rule)
 
 
 @breaks("firewall-bridges")

@@ -12,6 +12,8 @@ from typing import Any
 
 import docker
 import httpx
+from cyberlab import Lab
+from cyberlab.wire import API
 from cyberlab_hub import accounts, reach
 from cyberlab_hub.demo.browser import Browser
 from cyberlab_hub.demo.kernel import Kernel, open_kernel
@@ -98,6 +100,22 @@ def remove_account(settings: Settings, name: str) -> None:
     for volume in engine.volumes.list(filters={"name": f"{settings.name}-home-{name}"}):
         volume.remove()
     Disks(settings.disks).remove(home_disk(name).name)
+
+
+@contextmanager
+def lab_of(settings: Settings, note: str = "system tests") -> Iterator[Lab]:
+    """The lab as a new person's script sees it. What they deployed and built is removed at the end."""
+    with person(settings, sign_in=False) as someone:
+        token = accounts.api_token(settings, someone.name, expires_in=timedelta(hours=1), note=note)
+        lab = Lab(url=f"{settings.lab_url}{API}", token=token)
+        try:
+            yield lab
+        finally:
+            for deployment in lab.deployments():
+                lab.stop(deployment.name)
+            for image in lab.images():
+                lab.delete_image(image.ref)
+            lab.close()
 
 
 @dataclass

@@ -132,10 +132,10 @@ def local_jupyter(home: Path, token: str = "browser-test") -> Iterator[str]:  # 
     set_lab_setting(home, "notification", {"fetchNews": "false", "checkForUpdates": False})
     argv = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", f"--port={port}"]
     argv += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={home / 'notebooks'}"]
+    # Lab and Voila as users' servers have them
     argv += [
-        "--LabApp.news_url=None",
-        "--VoilaConfiguration.template=cyberlab",
-        "--VoilaConfiguration.show_tracebacks=True",
+        f"--config={ROOT / 'spawner_images/user/etc/jupyter_server_config.py'}",
+        "--ServerApp.ip=127.0.0.1",
     ]
     with (home / "jupyter.log").open("w") as log:
         process = subprocess.Popen(argv, env=env, stdout=log, stderr=log)

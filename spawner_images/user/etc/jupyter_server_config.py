@@ -21,7 +21,11 @@ c.TerminalManager.cull_inactive_timeout = 24 * 3600
 
 c.VoilaConfiguration.template = "cyberlab"
 c.VoilaConfiguration.file_allowlist = [r".*\.(png|jpg|gif|svg|webp)"]
-c.VoilaConfiguration.extension_denylist = ["@jupyter-notebook/lab-extension", "cyberlab-launcher"]
+c.VoilaConfiguration.extension_denylist = [
+    "@jupyter-notebook/lab-extension",
+    "@jupyter-server/resource-usage",  # a status bar, which a dashboard has not
+    "cyberlab-launcher",
+]
 c.VoilaConfiguration.show_tracebacks = True
 
 # What the status bar shows: memory (the limit comes as MEM_LIMIT) and the home, which is a disk of its own.

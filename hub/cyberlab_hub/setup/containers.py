@@ -31,6 +31,8 @@ from cyberlab_hub.workshop import limits
 
 LAB = "cyberlab.lab"
 PART = "cyberlab.part"
+USER_SERVER = "user"
+"""The `PART` of users' servers. They come and go, so none of them is a part that the lab needs."""
 DESCRIPTION = "cyberlab.description"
 REGISTRY_UID = 7101
 """The user of ``spawner_images/registry``, who must be able to read the registry's key."""

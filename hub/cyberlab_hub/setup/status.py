@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from cyberlab_hub import address
 from cyberlab_hub.disks import HOME, Disks
@@ -30,12 +31,14 @@ def collect(settings: Settings) -> list[PartState]:
     except HubError as error:
         return [PartState("system engine", ok=False, detail=error.message)]
     rows = [PartState("system engine", ok=True, detail=f"Docker {engine.version()['Version']}")]
-    for container in sorted(containers.ours(settings, engine), key=lambda c: str(c.name)):
-        if containers.PART in container.labels:
-            running = container.status == "running"
-            rows.append(PartState(container.labels[containers.PART], running, container.status))
-    if len(rows) == 1:
+    named = [c for c in containers.ours(settings, engine) if containers.PART in c.labels]
+    parts = [c for c in named if c.labels[containers.PART] != containers.USER_SERVER]
+    for container in sorted(parts, key=lambda c: str(c.name)):
+        running = container.status == "running"
+        rows.append(PartState(container.labels[containers.PART], running, container.status))
+    if not parts:
         rows.append(PartState("lab", ok=False, detail="not set up; run `make up`"))
+    rows.append(_user_servers([c for c in named if c not in parts]))
     rows.append(_workshop(settings))
     rows += _disks(settings)
     for name, url in health_urls(settings).items():
@@ -47,6 +50,14 @@ def collect(settings: Settings) -> list[PartState]:
         )
     rows.append(_address(settings))
     return rows
+
+
+def _user_servers(servers: list[Any]) -> PartState:
+    """One that is stopped is no fault: its user signed out, or the lab was down."""
+    running = sum(c.status == "running" for c in servers)
+    stopped = len(servers) - running
+    told = f"{running} running" + (f", {stopped} stopped (each starts at its user's next visit)" if stopped else "")
+    return PartState("user servers", ok=True, detail=told)
 
 
 def _disks(settings: Settings) -> list[PartState]:

@@ -204,7 +204,14 @@ def test_ctrl_c_in_a_build_leaves_it_running(place: Path, here: LabHere) -> None
     ordinary, here.workshop.during_build = here.workshop.during_build, slow
     try:
         command = [sys.executable, "-m", "cyberlab", "build", spec_file(place, "slow")]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # a shell starts what runs in its background with the signal ignored, and children inherit that
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process:
             assert process.stderr is not None
             seen = ""
             while "working" not in seen:

@@ -234,8 +234,13 @@ def _floods_without_a_token(scene: Scene) -> None:
                 "X-Forwarded-For": f"10.1.{number // 256}.{number % 256}",
             }
             assert client.post(path, headers=headers).status_code in (401, 404, 405)
-    fresh = [row for row in rows(scene, before) if not row["actor"]]
-    assert fresh, "a flood must not be invisible either"
+
+    def fresh_rows() -> list[Row]:
+        return [row for row in rows(scene, before) if not row["actor"]]
+
+    # where strangers had used up this minute's rows before, the count is told when the minute is over
+    wait_until("the flood's row", fresh_rows, 75)
+    fresh = fresh_rows()
     assert len(fresh) <= FEW
     assert not any(row["address"].startswith("10.1.") for row in fresh)
 

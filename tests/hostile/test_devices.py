@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 import docker
 import httpx
 from cyberlab_hub.ingest.store import FLEET, database_of
+from cyberlab_hub.setup.cluster import rotate_join_token
+from cyberlab_hub.setup.engines import workshop_engine
 from hostile.attack import Attack, Scene, table
 from hostile.scene import Someone, small_spec, wait_until
 from hostile.watch import memory_free
@@ -381,17 +383,16 @@ def _join_token_on_a_pi(scene: Scene) -> None:
 
 def _old_join_token(scene: Scene) -> None:
     """A token that was right when the Pis joined: the manager has another one now."""
-    manager = docker.from_env().containers.get(f"{scene.settings.name}-engine")
+    manager = workshop_engine(scene.settings)
     node = docker.from_env().containers.get(f"{scene.settings.name}-{scene.ben.device}")
 
     def current() -> str:
-        return str(
-            manager.exec_run(["docker", "swarm", "join-token", "-q", "worker"]).output.decode().strip()
-        )
+        return str(manager.api.inspect_swarm()["JoinTokens"]["Worker"])
 
     old = current()
     assert old.startswith("SWMTKN"), old
-    assert manager.exec_run(["docker", "swarm", "join-token", "--rotate", "-q", "worker"]).exit_code == 0
+    rotate_join_token(scene.settings, manager)
+    assert current() != old
     # asked for a certificate as a new machine would: with a folder of its own and the manager's port
     name = "second"
     try:

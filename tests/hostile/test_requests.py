@@ -9,11 +9,11 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from urllib.parse import urlsplit
 
 import httpx
 from cyberlab.errors import SpecRefused
 from cyberlab.wire import API
+from cyberlab_hub import reach
 from hostile.attack import Attack, Scene, table
 from hostile.scene import wait_until
 from hostile.watch import memory_free
@@ -21,14 +21,13 @@ from hostile.watch import memory_free
 MB = 2**20
 
 
-def connect(url: str) -> socket.socket:
-    where = urlsplit(url)
-    return socket.create_connection((str(where.hostname), int(where.port or 80)), timeout=20)
+def connect(scene: Scene, url: str = "") -> socket.socket:
+    return reach.open_socket(scene.settings, url or scene.settings.lab_url, seconds=20)
 
 
 def spoken(scene: Scene, request: bytes, url: str = "") -> bytes:
     """What is answered to these bytes, until the other side closes or is silent for two seconds."""
-    with connect(url or scene.settings.lab_url) as line:
+    with connect(scene, url) as line:
         line.sendall(request)
         line.settimeout(2)
         heard = b""
@@ -274,7 +273,7 @@ def _other_kinds(scene: Scene) -> None:
 @contextmanager
 def _many_lines(scene: Scene, number: int, first: bytes) -> Iterator[list[socket.socket]]:
     with ExitStack() as stack:
-        lines = [stack.enter_context(connect(scene.settings.lab_url)) for _ in range(number)]
+        lines = [stack.enter_context(connect(scene)) for _ in range(number)]
         for line in lines:
             line.sendall(first)
         yield lines
@@ -338,7 +337,7 @@ def _many_logs(scene: Scene) -> None:
 def _many_requests(scene: Scene) -> None:
     """Six hundred requests on one line, sent before any is answered."""
     request = head(scene, f"GET {API}/catalogue") * 600
-    with connect(scene.settings.lab_url) as line:
+    with connect(scene) as line:
         line.sendall(request)
         assert_ben_is_answered(scene)
 

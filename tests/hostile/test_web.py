@@ -37,7 +37,7 @@ def bens_secret(scene: Scene) -> str:
         scene.server(scene.ben).run(f"open('/home/lab/diary.txt', 'w').write({scene.ben.canary!r})")
         return "diary.txt"
 
-    return scene.once("Ben's diary", make)
+    return scene.once("the file of Ben's diary", make)
 
 
 def from_address(scene: Scene, address: str) -> Browser:

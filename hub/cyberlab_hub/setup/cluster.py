@@ -73,7 +73,7 @@ def ensure_pis(settings: Settings, engine: docker.DockerClient, workshop: docker
         started = list(pool.map(lambda n: _start(settings, engine, n), numbers))
         joined = list(pool.map(lambda n: _enrol(settings, engine, workshop, n), numbers))
     if any(joined):
-        workshop.swarm.update(rotate_worker_token=True, **_swarm_options(settings))
+        rotate_join_token(settings, workshop)
         _forget_dead_namesakes(workshop)
     database = Database.open(settings.db_url)
     try:
@@ -94,6 +94,11 @@ def _start(settings: Settings, engine: docker.DockerClient, number: int) -> bool
     except Reused:
         return False
     return True
+
+
+def rotate_join_token(settings: Settings, workshop: docker.DockerClient) -> None:
+    """From now on nothing joins with the token of before."""
+    workshop.swarm.update(rotate_worker_token=True, **_swarm_options(settings))
 
 
 def _enrol(

@@ -56,7 +56,9 @@ def _user_servers(servers: list[Any]) -> PartState:
     """One that is stopped is no fault: its user signed out, or the lab was down."""
     running = sum(c.status == "running" for c in servers)
     stopped = len(servers) - running
-    told = f"{running} running" + (f", {stopped} stopped (each starts at its user's next visit)" if stopped else "")
+    told = f"{running} running" + (
+        f", {stopped} stopped (each starts at its user's next visit)" if stopped else ""
+    )
     return PartState("user servers", ok=True, detail=told)
 
 

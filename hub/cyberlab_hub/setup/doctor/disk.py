@@ -57,7 +57,9 @@ def _source(container: Mapping[str, Any], target: str) -> Path | None:
     SETTINGS + "; a server gets it at its next start",
 )
 def homes(patient: Patient) -> str:
-    users = [c for c in patient.running if c["Config"]["Labels"].get(containers.PART) == containers.USER_SERVER]
+    users = [
+        c for c in patient.running if c["Config"]["Labels"].get(containers.PART) == containers.USER_SERVER
+    ]
     wrong = [] if patient.settings.home_mb > 0 else ["homes are not bounded: CYBERLAB_HOME_MB is 0"]
     wrong += home_problems(patient.settings, users) if not wrong else []
     return none_wrong(wrong, f"{len(users)} servers run, {patient.settings.home_mb} MB each")

@@ -78,7 +78,9 @@ def _within(expected: Any, found: Any) -> bool:
 @check("servers-caged", LAYER, "Each user's server has no privilege, a read-only root and limits", RESTART)
 def servers(patient: Patient) -> str:
     wrong: list[str] = []
-    users = [c for c in patient.running if c["Config"]["Labels"].get(containers.PART) == containers.USER_SERVER]
+    users = [
+        c for c in patient.running if c["Config"]["Labels"].get(containers.PART) == containers.USER_SERVER
+    ]
     for container in users:
         name = container["Name"].lstrip("/")
         wrong += [f"{name}: {problem}" for problem in server_problems(patient.settings, container)]
@@ -194,6 +196,9 @@ def known(patient: Patient) -> str:
             wrong.append(f"{name} is on a network of the lab and is not the lab's")
         elif name in names:
             continue
-        elif not (labels.get(containers.PART) == containers.USER_SERVER and name.startswith(f"{settings.name}-user-")):
+        elif not (
+            labels.get(containers.PART) == containers.USER_SERVER
+            and name.startswith(f"{settings.name}-user-")
+        ):
             wrong.append(f"{name} carries the lab's label, and set-up makes no such container")
     return none_wrong(wrong, f"{len(patient.neighbours)} containers, all known")

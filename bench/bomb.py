@@ -15,23 +15,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cyberlab.wire import Phase
 from cyberlab_hub import settings as settings_module
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
-from hostile.scene import Scene, raise_the_curtain, small_spec, wait_until  # noqa: E402 - found by the line above
-from hostile.test_bombs import BOMBS  # noqa: E402 - the same
+from hostile.scene import Scene, raise_the_curtain, wait_until  # noqa: E402 - found by the line above
+from hostile.test_bombs import start_in_trial, wait_until_it_says_so  # noqa: E402 - the same
 
 KINDS = ("processes", "memory", "processor", "tmp", "output")
 CELL = "sum(i * i for i in range(3_000_000))"
 
 
 @contextmanager
-def bomb(scene: Scene, image: str, code: str) -> Iterator[None]:
+def bomb(scene: Scene, name: str) -> Iterator[None]:
     """It runs in a trial of Mallory's while the block does."""
-    handle = scene.mallory.lab.start_trial(image, seconds=120, command=("python3", "-c", code))
-    wait_until("the bomb", lambda: (phase := handle.refresh().phase) is Phase.RUNNING or phase.ended)
-    time.sleep(1)
+    handle = start_in_trial(scene, name)
+    wait_until_it_says_so(handle)
     try:
         yield
     finally:
@@ -48,7 +46,6 @@ def seconds(work: Callable[[], object]) -> float:
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     with raise_the_curtain(settings_module.load()) as scene:
-        image = scene.mallory.lab.build(small_spec("quiet", "print(1)\n"), show=False, timeout=120).ref
         works = {
             "build": scene.ben_can_build,
             "cell": lambda: scene.server(scene.ben).run(f"print({CELL})", 120),
@@ -61,7 +58,7 @@ def main() -> None:
             for name, work in works.items():
                 alone[name].append(seconds(work))
             for kind in KINDS:
-                with bomb(scene, image, BOMBS[kind]):
+                with bomb(scene, kind):
                     for name, work in works.items():
                         beside[kind, name].append(seconds(work))
     base = {name: statistics.median(times) for name, times in alone.items()}

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
+from cyberlab_hub import egress
+
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout (or the installed tree) with `spawner_images`, `notebooks` and `jupyterhub_config.py`."""
 
@@ -57,7 +59,7 @@ class Settings:
     egress: str = "packages"
     """What builds, trials and deployments may reach outside the lab; the forms of an entry are in `egress`."""
     notebook_egress: str = ""
-    """The same for notebooks. Empty: as `egress`."""
+    """The same for notebooks. Empty: as `egress`; read it by `egress_of_notebooks`."""
     home_mb: int = 2048
     """Size of each user's home. 0: not bounded."""
     engine_disk_gb: int = 20
@@ -138,6 +140,10 @@ class Settings:
             label = self.name if re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", self.name) else "cyberlab"
             return f"{label}.localhost"
         return socket.gethostname().lower() if self.bind in ("", "0.0.0.0") else self.bind  # noqa: S104 - compared
+
+    @property
+    def egress_of_notebooks(self) -> str:
+        return self.notebook_egress or self.egress
 
     @property
     def tls_mode(self) -> str:
@@ -251,7 +257,17 @@ def load() -> Settings:
             raise ValueError(f"CYBERLAB_{field.name.upper()}={raw!r} is not {field.type}") from error
     settings = Settings(state=state, **chosen)  # type: ignore[arg-type]  # each value was made by its field's type
     _check_address(settings)
+    _check_egress(settings)
     return settings
+
+
+def _check_egress(settings: Settings) -> None:
+    """Raises: ValueError."""
+    for name in ("egress", "notebook_egress"):
+        try:
+            egress.parse(getattr(settings, name), ())
+        except ValueError as error:
+            raise ValueError(f"CYBERLAB_{name.upper()}: {error}") from error
 
 
 def _check_address(settings: Settings) -> None:

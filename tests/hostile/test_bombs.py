@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Any
 
-from cyberlab.wire import Phase
+from cyberlab import FileEntry
+from cyberlab.jobs import JobHandle
 from hostile.attack import Attack, Scene, table
 from hostile.scene import small_spec, wait_until
 
-SECONDS = 25
+SECONDS = 60
+FILLING = 3.0
+"""Seconds until a bomb has used up what it uses up."""
+SAYS = "print('tick', flush=True)\n"
 BOMBS = {
     "processes": "import os\nwhile True:\n try: os.fork()\n except OSError: pass",
     "zombies": "import os\nwhile True:\n try:\n  if os.fork() == 0: os._exit(0)\n except OSError: pass",
@@ -25,27 +29,24 @@ BOMBS = {
 IN_BUILDS = ("processes", "memory", "processor", "output")
 
 
-def in_trial(code: str) -> Callable[[Scene], None]:
+def in_trial(name: str) -> Callable[[Scene], None]:
     def run(scene: Scene) -> None:
-        image = scene.once("image of the bombs", lambda: _built(scene))
-        handle = scene.mallory.lab.start_trial(image, seconds=SECONDS, command=("python3", "-c", code))
-        _meanwhile(scene, handle)
+        _meanwhile(scene, start_in_trial(scene, name))
 
     return run
 
 
 def in_build(code: str) -> Callable[[Scene], None]:
     def run(scene: Scene) -> None:
-        line = f"RUN python3 -c {_quoted(f'exec({code!r})')}"
+        line = f"RUN python3 -c {_quoted(f'exec({SAYS + code!r})')}"
         handle = scene.mallory.lab.start_build(small_spec("bomb", "print(1)\n", custom=line))
         _meanwhile(scene, handle)
 
     return run
 
 
-def _meanwhile(scene: Scene, handle: Any) -> None:
-    begun = (Phase.RUNNING, Phase.BUILDING)
-    wait_until("the bomb", lambda: (phase := handle.refresh().phase) in begun or phase.ended)
+def _meanwhile(scene: Scene, handle: JobHandle) -> None:
+    wait_until_it_says_so(handle)
     try:
         with scene.host_steady():
             scene.ben_can_build()
@@ -55,8 +56,27 @@ def _meanwhile(scene: Scene, handle: Any) -> None:
     wait_until("the end of the bomb", lambda: handle.refresh().phase.ended, 30)
 
 
+def start_in_trial(scene: Scene, name: str) -> JobHandle:
+    image = scene.once("image of the bombs", lambda: _built(scene))
+    return scene.mallory.lab.start_trial(image, seconds=SECONDS, command=("python3", f"{slug(name)}.py"))
+
+
+def wait_until_it_says_so(handle: JobHandle) -> None:
+    """A bomb that never went off would prove nothing."""
+    wait_until("the bomb", lambda: any("tick" in event.text for event in handle.past()))
+    time.sleep(FILLING)
+
+
 def _built(scene: Scene) -> str:
-    return scene.mallory.lab.build(small_spec("quiet", "print(1)\n"), show=False, timeout=120).ref
+    files = [FileEntry(path=f"{slug(name)}.py", text=SAYS + code) for name, code in BOMBS.items()]
+    spec = small_spec("bombs", "print(1)\n")
+    return scene.mallory.lab.build(
+        spec.model_copy(update={"files": (*spec.files, *files)}), show=False, timeout=120
+    ).ref
+
+
+def slug(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def _quoted(code: str) -> str:
@@ -68,13 +88,13 @@ ATTACKS = (
     *(
         Attack(
             "bombs",
-            f"trial-{name.replace(' ', '-')}",
+            f"trial-{slug(name)}",
             f"uses up {name} in a trial",
             "Ben's build and notebook go on, the host is steady, the trial can be ended",
             "container flag",
-            in_trial(code),
+            in_trial(name),
         )
-        for name, code in BOMBS.items()
+        for name in BOMBS
     ),
     *(
         Attack(

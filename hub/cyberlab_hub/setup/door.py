@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import docker
 
 from cyberlab_hub import egress
-from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import containers
 from cyberlab_hub.setup.images import site_proxy
@@ -18,24 +17,17 @@ from cyberlab_hub.setup.packages import package_places
 
 
 def ensure(settings: Settings, engine: docker.DockerClient) -> str:
-    """Make or start the proxy. Raises: Reused when it runs with these rules. SetupError: ``egress-invalid``."""
+    """Make or start the proxy. Raises: Reused when it runs with these rules."""
     return containers.ensure(
         settings, engine, containers.proxy(settings, configuration(settings, package_places(settings)))
     )
 
 
 def configuration(settings: Settings, places: Iterable[tuple[str, int]]) -> str:
-    """Squid's configuration for this lab; `places`: this machine's mirrors (`packages`).
-
-    Raises:
-        SetupError: ``egress-invalid``: a setting has an entry of no known form.
-    """
+    """Squid's configuration for this lab; `places`: this machine's mirrors (`packages`)."""
     places = tuple(places)  # read twice
-    try:
-        workshop = egress.parse(settings.egress, places)
-        notebooks = egress.parse(settings.notebook_egress or settings.egress, places)
-    except ValueError as error:
-        raise SetupError("egress-invalid", str(error)) from error
+    workshop = egress.parse(settings.egress, places)
+    notebooks = egress.parse(settings.egress_of_notebooks, places)
     own = [settings.subnet, *own_addresses()]
     parent = urlsplit(site_proxy())
     peer = (parent.hostname, parent.port or 3128) if parent.hostname else None

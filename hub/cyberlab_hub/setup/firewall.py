@@ -128,9 +128,7 @@ def _forward(settings: Settings) -> list[Rule]:
 
 def direct(settings: Settings, network: Network) -> tuple[egress.Direct, ...]:
     """The addresses that the operator lets code on that network reach without the proxy, never the lab's own."""
-    text = {"devices": settings.egress, "users": settings.notebook_egress or settings.egress}.get(
-        network.which, ""
-    )
+    text = {"devices": settings.egress, "users": settings.egress_of_notebooks}.get(network.which, "")
     own = settings.whole_network
     listed = egress.parse(text, ()).direct
     for entry in listed:

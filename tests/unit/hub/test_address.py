@@ -60,6 +60,8 @@ def test_the_address(tmp_path: Path, given: dict[str, str], url: str, tls: str) 
         ("CYBERLAB_HOST", "lab.example.org\n", "not a host name"),
         ("CYBERLAB_TLS", "on", "none of: off, own"),
         ("CYBERLAB_TLS", "certs/lab", "absolute path"),
+        ("CYBERLAB_EGRESS", "packages ht!tp", "CYBERLAB_EGRESS: 'ht!tp' is no entry"),
+        ("CYBERLAB_NOTEBOOK_EGRESS", "example.org:0", "CYBERLAB_NOTEBOOK_EGRESS"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_said(

@@ -7,37 +7,36 @@ them. So an overloaded or cut-off gateway loses nothing, and says no early inste
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from cyberlab.wire import ErrorBody, ErrorInfo, Written
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
+from cyberlab_hub.ingest import v2
+from cyberlab_hub.ingest.bodies import TooLarge, read
 from cyberlab_hub.ingest.intake import paced, take
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import BUSY, Note, Refusals, logged
 from cyberlab_hub.ingest.store import FLEET, Store
 from cyberlab_hub.ingest.tokens import Sender, Tokens
 
-BODY_BYTES = 1_000_000
-BODY_LINES = 20_000
-"""Each may be refused with a reason of its own, so their number is bounded too."""
 AT_WORK = 8
 """Batches being written at once."""
 IN_HOUSE = 64
 """Batches in memory at once; more are sent away with 429."""
-_STATUS: dict[type[HubError], int] = {NotSignedIn: 401, NotAllowed: 403, OverQuota: 429, PartDown: 503}
-
-
-class TooLarge(HubError):
-    """The body is over the limit."""
-
-
-_STATUS[TooLarge] = 413
+_STATUS: dict[type[HubError], int] = {
+    NotSignedIn: 401,
+    NotAllowed: 403,
+    OverQuota: 429,
+    PartDown: 503,
+    TooLarge: 413,
+}
 
 
 def create_app(store: Store, tokens: Tokens, pace: Pace, note: Note = logged) -> FastAPI:
@@ -52,8 +51,20 @@ def create_app(store: Store, tokens: Tokens, pace: Pace, note: Note = logged) ->
     gate = _Gate(store, tokens, pace, Refusals(note))
     app.add_exception_handler(HubError, _told)
     app.add_api_route("/api/v1/write", gate.write, methods=["POST"], response_model=Written)
+    app.add_api_route("/api/v2/write", gate.write_v2, methods=["POST"], response_model=None)
+    app.add_api_route("/ping", v2.ping, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/health", gate.health, methods=["GET"])
     return app
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """Where a request of one interface has what the gateway must know. Each raises what it refuses."""
+
+    token: Callable[[Request], str]
+    device: Callable[[Request, Sender], str]
+    check_target: Callable[[Request, Sender], None]
+    body: Callable[[Request], Awaitable[bytes]]
 
 
 class _Gate:
@@ -66,17 +77,25 @@ class _Gate:
         self._inside = 0
 
     async def write(self, request: Request) -> Written:
+        return await self._pass(request, _Ways(_bearer, _said_device, _any_target, read))
+
+    async def write_v2(self, request: Request) -> Response:
+        return v2.answer(await self._pass(request, _Ways(v2.token, v2.device, v2.check_target, v2.body)))
+
+    async def _pass(self, request: Request, ways: _Ways) -> Written:
         if self._inside >= IN_HOUSE:
             raise OverQuota(BUSY, "The gateway is busy. Keep the readings and send them again in a moment.")
         self._inside += 1
-        device = request.headers.get("X-Cyberlab-Device", "")
+        device = _said_device(request)
         address = request.client.host if request.client else ""
         sender: Sender | None = None
         try:
             # who is it, before a byte of the body is taken
-            sender = await run_sync(self._sender, _bearer(request), limiter=self._limiter)
+            sender = await run_sync(self._sender, ways.token(request), limiter=self._limiter)
+            ways.check_target(request, sender)
+            device = ways.device(request, sender)
             tags = sender.tags(device)
-            body = await _read(request)
+            body = await ways.body(request)
             written = await run_sync(self._take, sender, tags, body, limiter=self._limiter)
         except HubError as error:
             self._refusals.refused(error, sender, device, address)
@@ -92,8 +111,9 @@ class _Gate:
         try:
             version = await run_sync(self._store.ping, limiter=self._limiter)
         except PartDown as error:
-            return JSONResponse({"ok": False, "detail": error.message}, status_code=503)
-        return JSONResponse({"ok": True, "detail": f"InfluxDB {version}"})
+            answer = {"ok": False, "detail": error.message, **v2.health("", error.message)}
+            return JSONResponse(answer, status_code=503)
+        return JSONResponse({"ok": True, "detail": f"InfluxDB {version}", **v2.health(version)})
 
     def _sender(self, token: str) -> Sender:
         return self._tokens.sender(token)
@@ -111,26 +131,19 @@ def _bearer(request: Request) -> str:
     return token.strip()
 
 
-async def _read(request: Request) -> bytes:
-    """The body, never more of it than the limit: a length header is a promise, so the bytes are counted."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > BODY_BYTES:
-            raise TooLarge(
-                "body-large", f"A batch has at most {BODY_BYTES} bytes. Send fewer points at once."
-            )
-        parts.append(part)
-    body = b"".join(parts)
-    if body.count(b"\n") > BODY_LINES:
-        raise TooLarge("body-large", f"A batch has at most {BODY_LINES} points. Send fewer at once.")
-    return body
+def _said_device(request: Request, _: Sender | None = None) -> str:
+    return request.headers.get("X-Cyberlab-Device", "")
 
 
-async def _told(_: Request, error: Exception) -> JSONResponse:
+def _any_target(_: Request, __: Sender) -> None:
+    """The token alone says where its points go."""
+
+
+async def _told(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HubError):
         raise error
+    if request.url.path.startswith(v2.PATH):
+        return v2.told(error)
     status = next((code for kind, code in _STATUS.items() if isinstance(error, kind)), 500)
     info = (
         error.info() if status != 500 else ErrorInfo(code="internal", message="The gateway made a mistake.")

@@ -20,12 +20,13 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from cyberlab import sse
-from cyberlab.data import Data, names
+from cyberlab.data import names
 from cyberlab.errors import NotFound, PartDown, SpecRefused, Unreachable, from_answer, refused
 from cyberlab.jobs import JobHandle
 from cyberlab.spec.deployment import DeploymentSpec
 from cyberlab.spec.image import ImageSpec
 from cyberlab.tables import Table, show_single_views
+from cyberlab.things import Things
 from cyberlab.transport import Transport, decoded, path_of, settings
 from cyberlab.wire import (
     Advice,
@@ -60,7 +61,7 @@ _DASHBOARDS = "dashboards"
 """Folder of the Voila dashboards in a user's home."""
 
 
-class Lab(Data):
+class Lab(Things):
     """The lab, as the user whose token it is. `url` and `token` default to what JupyterLab was given."""
 
     def __init__(self, url: str | None = None, token: str | None = None) -> None:

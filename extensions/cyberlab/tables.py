@@ -23,6 +23,7 @@ from cyberlab.wire import (
     QuotaUse,
     SavedSpec,
     Share,
+    Thing,
     View,
 )
 
@@ -116,6 +117,12 @@ COLUMNS: dict[type[View], Columns] = {
         "scenario": lambda s: s.spec.scenario,
         "files": lambda s: len(s.spec.files),
         "updated (UTC)": lambda s: _when(s.updated),
+    },
+    Thing: {
+        "thing": lambda t: t.name,
+        "created (UTC)": lambda t: _when(t.created),
+        "MQTT user": lambda t: t.mqtt_user,
+        "MQTT topic": lambda t: f"{t.mqtt_topic}/MEASUREMENT",
     },
     Share: {
         "owner": lambda s: s.owner,
@@ -214,6 +221,7 @@ _PLURAL: dict[type[View], str] = {
     Device: "devices",
     SavedSpec: "saved specs",
     Share: "shares",
+    Thing: "things yet: make one with lab.add_thing(name)",
     Measurement: "measurements yet",
     QuotaUse: "quotas",
     LogLine: "lines yet",

@@ -355,6 +355,31 @@ class Deployment(View):
     updated: datetime
 
 
+class ThingRequest(View):
+    name: str
+
+
+class Thing(View):
+    """What an owner connects that is no device of the lab. Its readings have its name as their device."""
+
+    name: str
+    created: datetime
+    mqtt_user: str
+    """Who it is at the MQTT broker; the token is the password."""
+    mqtt_topic: str
+    """Below this it publishes: ``TOPIC/MEASUREMENT``."""
+
+
+class NewThing(Thing):
+    """The only answer that ever holds the token."""
+
+    token: str = Field(repr=False)
+    gateway: str
+    """URL for clients of InfluxDB."""
+    bucket: str
+    org: str
+
+
 class Me(View):
     """Who the caller's token belongs to: the answer of ``GET /me``."""
 

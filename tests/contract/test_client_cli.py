@@ -241,6 +241,25 @@ def test_publish_share_and_measure(here: LabHere) -> None:
     assert call("share", "nobody-there").exit_code == 3
 
 
+def test_things(here: LabHere) -> None:
+    made = answer("thing", "balcony")
+    assert made["token"]
+    assert (made["bucket"], made["org"]) == (here.user, "cyberlab")
+    assert made["mqtt_topic"].endswith(made["mqtt_user"])
+    listed = answer("things")
+    assert [row["name"] for row in listed] == ["balcony"]
+    assert made["token"] not in str(listed)
+    assert "thing-exists" in str(answer("thing", "balcony", code=3))
+    assert "cannot name a thing" in call("thing", "Not A Name").stderr
+    shown = call("thing", "roof").stdout
+    assert "shown this once" in shown
+    assert "MEASUREMENT" in shown
+    for name in ("balcony", "roof"):
+        assert call("rm", "thing", name).exit_code == 0
+    assert call("rm", "thing", "roof").exit_code == 3
+    assert answer("things") == []
+
+
 def test_quotas_and_a_refusal_with_its_numbers(place: Path, here: LabHere) -> None:
     rows = {row["quota"]: row for row in answer("quota")}
     assert (rows["images"]["value"], rows["images"]["origin"]) == (50, "default")
@@ -292,8 +311,8 @@ def test_a_saved_spec_goes_by_its_name(place: Path) -> None:
 
 # ---------------------------------------------------------------- help
 COMMANDS = ["", "init", "render", "build", "images", "quota", "run", "exec", "devices", "deploy", "ps", "logs",
-            "cancel", "rm image", "rm deployment", "rm spec", "read", "query", "publish", "share",
-            "download readings", "download spec"]  # fmt: skip
+            "cancel", "rm image", "rm deployment", "rm spec", "rm thing", "things", "thing",
+            "read", "query", "publish", "share", "download readings", "download spec"]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -127,6 +127,10 @@ def refused(service: ServiceLab) -> Iterator[tuple[str, str]]:
     yield "start_deployment", "spec-refused"
     ben.put("/shares/nobody-there")
     yield "give_share", "user-unknown"
+    ben.post("/things", json={"name": "Not A Name"})
+    yield "add_thing", "spec-refused name-invalid"
+    ben.delete("/things/of-nobody")
+    yield "remove_thing", "thing-unknown"
     ben.get("/query", params={"q": "SELECT * FROM t", "db": "anna"})
     yield "query", "database-not-shared"
     ben.get("/query", params={"q": "DROP DATABASE anna"})

@@ -60,6 +60,7 @@ def body_of(scene: Scene, method: str, path: str) -> Any:
         "/deployments": {"name": "hut", "image": image, "devices": [scene.ben.device]},
         "/trials/{job}/exec": {"command": ["id"]},
         "/specs/{name}": {**spec, "env": {}, "files": []},
+        "/things": {"name": "hers"},
     }
     return bodies.get(path.removeprefix(API)) if method in ("post", "put") else None
 
@@ -72,6 +73,7 @@ def bens_things(scene: Scene) -> dict[str, Any]:
         "images": [image.ref for image in lab.images()],
         "specs": [saved.model_dump() for saved in lab.specs()],
         "deployments": [(d.name, d.image, d.devices) for d in lab.deployments()],
+        "things": [thing.name for thing in lab.things()],
         "shares": sorted((share.owner, share.reader) for share in lab.shares()),
     }
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cyberlab.cli import build, readings, run
+from cyberlab.cli import build, readings, run, things
 
 app = typer.Typer(
     name="cyberlab",
@@ -59,6 +59,8 @@ app.command(rich_help_panel=_DEVICES)(run.ps)
 app.command(rich_help_panel=_DEVICES)(run.logs)
 app.command(rich_help_panel=_DEVICES)(run.cancel)
 app.command(rich_help_panel=_DEVICES)(run.quota)
+app.command(rich_help_panel=_DEVICES)(things.things)
+app.command(rich_help_panel=_DEVICES)(things.thing)
 app.add_typer(run.rm, name="rm", rich_help_panel=_DEVICES)
 app.command(rich_help_panel=_DATA)(readings.read)
 app.command(rich_help_panel=_DATA)(readings.query)

@@ -246,7 +246,7 @@ def quota(json: Json = False) -> None:
         out.table(out.lab.quotas())
 
 
-rm = typer.Typer(no_args_is_help=True, help="Remove an image, a deployment or a saved spec.")
+rm = typer.Typer(no_args_is_help=True, help="Remove an image, a deployment, a thing or a saved spec.")
 
 
 @rm.command("image")
@@ -262,7 +262,7 @@ def rm_image(
     """
     with speaking(json) as out:
         out.lab.delete_image(image)
-        _gone(out, "image", image)
+        gone(out, "image", image)
 
 
 @rm.command("deployment")
@@ -275,7 +275,7 @@ def rm_deployment(name: str, json: Json = False) -> None:
     """
     with speaking(json) as out:
         out.lab.stop(name)
-        _gone(out, "deployment", name)
+        gone(out, "deployment", name)
 
 
 @rm.command("spec")
@@ -288,10 +288,10 @@ def rm_spec(name: str, json: Json = False) -> None:
     """
     with speaking(json) as out:
         out.lab.delete_spec(name)
-        _gone(out, "spec", name)
+        gone(out, "spec", name)
 
 
-def _gone(out: Out, kind: str, name: str) -> None:
+def gone(out: Out, kind: str, name: str) -> None:
     if out.as_json:
         out.data({"removed": {"kind": kind, "name": name}})
     else:

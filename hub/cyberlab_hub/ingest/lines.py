@@ -52,7 +52,10 @@ class Stamped:
 
 
 def stamp(body: bytes, tags: Mapping[str, str]) -> Stamped:
-    """Check every line and add `tags` to it. A line that already carries one of them must carry the same value."""
+    """Check every line and add `tags` to it. A line that already carries one of them must carry the same value.
+
+    A tag whose text is empty is not added, and no line may carry it.
+    """
     body = body.rstrip(b"\n")
     heads = _Heads(tags)
     if _is_text(body) and BATCH.fullmatch(body):
@@ -71,8 +74,10 @@ class _Heads(dict[bytes, bytes]):
 
     def __init__(self, tags: Mapping[str, str]) -> None:
         super().__init__()
-        self._mark = encode_tags(tags).encode()
-        self._own = {key.encode(): encode_tags({key: text}).encode() for key, text in tags.items()}
+        self._mark = encode_tags({key: text for key, text in tags.items() if text}).encode()
+        self._own = {
+            key.encode(): encode_tags({key: text}).encode() if text else b"" for key, text in tags.items()
+        }
 
     def __missing__(self, head: bytes) -> bytes:
         name = MEASUREMENT.match(head)
@@ -83,8 +88,9 @@ class _Heads(dict[bytes, bytes]):
             if own is None:
                 kept += tag[0]
             elif own != tag[0]:
+                sent_by = own[1:].decode() or f"something without {tag[1].decode()}"
                 raise _Claim(
-                    f"the line says {tag[0][1:].decode()}, but it was sent by {own[1:].decode()}; leave the tag out"
+                    f"the line says {tag[0][1:].decode()}, but it was sent by {sent_by}; leave the tag out"
                 )
         self[head] = measurement + self._mark + kept
         return self[head]

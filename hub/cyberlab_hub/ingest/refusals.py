@@ -44,7 +44,7 @@ class Refusals:
 
     def _put(self, sender: Sender | None, device: str, address: str, reason: str, times: int = 1) -> None:
         # what a stranger says of himself is not worth a row of its own
-        what = f"{sender.deployment or 'agent'} on {device[:64]}" if sender else ""
+        what = f"{_who(sender)} on {device[:64]}" if sender else ""
         entry = AuditEntry(
             at=now(),
             actor=sender.owner if sender else "",
@@ -56,3 +56,7 @@ class Refusals:
             times=times,
         )
         self._note(entry)
+
+
+def _who(sender: Sender) -> str:
+    return "agent" if sender.agent else sender.deployment or "thing"

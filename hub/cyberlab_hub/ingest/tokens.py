@@ -32,7 +32,7 @@ class Sender:
     """A user; ``fleet`` for the agent of a device."""
     agent: bool
     deployment: str
-    """Name of the deployment, for the tag; empty for an agent."""
+    """Name of the deployment, for the tag; empty for an agent and for a thing."""
     devices: frozenset[str]
 
     def tags(self, device: str) -> dict[str, str]:
@@ -43,7 +43,8 @@ class Sender:
         """
         if device not in self.devices:
             raise NotAllowed("device-not-yours", f"This token is not for the device {device[:64]!r}.")
-        return {"device": device, "deployment": self.deployment} if self.deployment else {"device": device}
+        # an agent is the lab's own program; of a thing no point may say that it comes from a deployment
+        return {"device": device} if self.agent else {"device": device, "deployment": self.deployment}
 
 
 class Tokens:
@@ -75,7 +76,8 @@ class Tokens:
                     raise
         if sender is None:
             raise NotSignedIn(
-                "token-refused", "The lab does not know this token, or it was withdrawn. Deploy again."
+                "token-refused",
+                "The lab does not know this token, or it was withdrawn. Deploy again, or make a new one.",
             )
         return sender
 
@@ -85,7 +87,8 @@ class Tokens:
             if row is None or row.revoked is not None:
                 return None
             agent = row.kind == "device"
-            return Sender(row.owner, agent, "" if agent else row.name, frozenset(row.devices))
+            name = row.name if row.kind == "deployment" else ""
+            return Sender(row.owner, agent, name, frozenset(row.devices))
 
     def _remember(self, digest: str, now: float, sender: Sender | None) -> None:
         with self._lock:

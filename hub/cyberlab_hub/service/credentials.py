@@ -14,6 +14,7 @@ from sqlalchemy import delete, update
 
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, PullAccount, now
+from cyberlab_hub.service.mqtt_logins import password_hash
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Credentials:
                     name=name,
                     devices=devices,
                     created=now(),
+                    mqtt=password_hash(made.token),
                 )
             )
             session.add(

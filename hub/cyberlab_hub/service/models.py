@@ -224,24 +224,26 @@ class JobEventRow(Table):
 
 # ---------------------------------------------------------------- credentials
 class IngestToken(Table):
-    """Who may send readings: one for each deployment, one for each device's agent."""
+    """Who may send readings: one for each deployment, each device's agent, each thing of an owner's."""
 
     __tablename__ = "ingest_token"
 
     hash: Mapped[str] = mapped_column(String(64), primary_key=True)
     """SHA-256 of the token, hex."""
     kind: Mapped[str] = mapped_column(String(16))
-    """``deployment`` or ``device``."""
+    """``deployment``, ``device`` or ``thing``."""
     owner: Mapped[str] = mapped_column(USER)
     """A user, or ``fleet`` for the agents of devices: whose database the points go into."""
     deployment: Mapped[str | None] = mapped_column(String(32), index=True)
-    """Id of the deployment; None for a device."""
+    """Id of the deployment; None for the others."""
     name: Mapped[str] = mapped_column(NAME)
-    """Name of the deployment or of the device."""
+    """Name of the deployment, the device or the thing."""
     devices: Mapped[list[str]] = mapped_column(JSON)
     """Names of the devices that may use it."""
     created: Mapped[datetime] = mapped_column(UtcTime)
     revoked: Mapped[datetime | None] = mapped_column(UtcTime)
+    mqtt: Mapped[str | None] = mapped_column(String(160))
+    """The same token as the MQTT broker keeps it (`mqtt_logins`); None: it is not taken there."""
 
 
 class PullAccount(Table):

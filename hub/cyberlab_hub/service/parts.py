@@ -27,6 +27,7 @@ from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.service.shares import Shares
 from cyberlab_hub.service.specs import Specs
 from cyberlab_hub.service.streams import OpenStreams, Turns
+from cyberlab_hub.service.things import Things
 from cyberlab_hub.service.trials import Trials
 from cyberlab_hub.service.uploads import Uploads
 from cyberlab_hub.settings import Settings
@@ -56,6 +57,7 @@ class Parts:
     adviser: Adviser
     uploads: Uploads
     shares: Shares
+    things: Things
     quotas: Quotas
     health: Health
     streams: OpenStreams
@@ -99,6 +101,7 @@ def assemble(
         adviser=Adviser(),
         uploads=Uploads(),
         shares=Shares(database, store),
+        things=Things(settings, database, store, quotas),
         quotas=quotas,
         health=Health(settings, database, workshop, store, hub),
         streams=OpenStreams(),

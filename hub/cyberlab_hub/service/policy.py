@@ -51,6 +51,12 @@ QUOTAS: Mapping[str, Quota] = {
         "devices in use",
         "Choose fewer devices, or stop a deployment that you do not need.",
     ),
+    "things": Quota(
+        20,
+        "Things that send readings",
+        "things that send readings",
+        "Remove one that you do not use any more.",
+    ),
     "points": Quota(
         2_000,
         "Readings a second",

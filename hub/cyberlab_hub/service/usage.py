@@ -22,6 +22,7 @@ def usage(parts: Parts, owner: str) -> list[QuotaUse]:
         "deploys": lambda: len(parts.jobs.live(owner, JobKind.DEPLOY)),
         "deployments": lambda: len(occupied),
         "devices": lambda: len(frozenset().union(*occupied.values())),
+        "things": lambda: parts.things.count(owner),
         "specs": lambda: parts.specs.count(owner),
         "streams": lambda: parts.streams.count(owner),
     }

@@ -45,6 +45,7 @@ CODE = {
         "hub/cyberlab_hub/listeners.py",
         *AUDITING,
         "hub/cyberlab_hub/service/credentials.py",
+        "hub/cyberlab_hub/service/mqtt_logins.py",
         "hub/cyberlab_hub/service/policy.py",
         "hub/cyberlab_hub/service/quotas.py",
         "hub/cyberlab_hub/settings.py",

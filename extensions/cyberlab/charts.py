@@ -74,6 +74,8 @@ class _Panel:
     unit: str
     lines: tuple[tuple[str, Hashable], ...]
     """Label and column of each line."""
+    about: tuple[str, ...] = ()
+    """What is true of all its sensors: place, calibration."""
 
 
 def line(
@@ -140,11 +142,37 @@ def _panels(df: pd.DataFrame) -> Iterator[_Panel]:
     for (unit, _), members in groups.items():
         fields = list(dict.fromkeys(field for field, _, _ in members if field))
         several = len(fields) > 1
+        common = {key: _shared(df, key, [column for _, _, column in members]) for key in _ABOUT}
         lines = tuple(
-            (" · ".join(part for part in (device, field if several or not device else "") if part), column)
+            (
+                " · ".join(
+                    part
+                    for part in (
+                        device,
+                        field if several or not device else "",
+                        "" if common["place"] else _said(df, column, "place"),
+                    )
+                    if part
+                ),
+                column,
+            )
             for field, device, column in members
         )
-        yield _Panel(", ".join(fields), unit, lines)
+        about = tuple(form.format(common[key]) for key, form in _ABOUT.items() if common[key])
+        yield _Panel(", ".join(fields), unit, lines, about)
+
+
+_ABOUT = {"place": "{}", "calibration": "calibrated {}"}
+"""What the axis says of the sensors, when it is the same for all of a panel."""
+
+
+def _said(df: pd.DataFrame, column: Hashable, key: str) -> str:
+    return str(df.attrs.get("sensors", {}).get(column, {}).get(key, ""))
+
+
+def _shared(df: pd.DataFrame, key: str, columns: list[Hashable]) -> str:
+    said = {_said(df, column, key) for column in columns}
+    return said.pop() if len(said) == 1 else ""
 
 
 def _parts(df: pd.DataFrame, column: Hashable) -> tuple[str, str]:
@@ -216,9 +244,8 @@ def _draw(ax: Any, panel: _Panel, df: pd.DataFrame, tint: Theme) -> None:
             markersize=3.5,
         )
     heading = (panel.heading or str(df.attrs.get("measurement", ""))).replace("_", " ")
-    ax.set_ylabel(
-        f"{heading} ({panel.unit})" if heading and panel.unit else heading or panel.unit, color=tint.ink
-    )
+    what = f"{heading} ({panel.unit})" if heading and panel.unit else heading or panel.unit
+    ax.set_ylabel("\n".join((what, *panel.about)), color=tint.ink)
 
 
 def _time_axis(ax: Any, df: pd.DataFrame, tint: Theme) -> None:

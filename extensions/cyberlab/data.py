@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from cyberlab.errors import SpecRefused, TimedOut
 from cyberlab.tables import Table
@@ -33,6 +33,57 @@ class Data:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
+    @overload
+    def read(
+        self,
+        measurement: str,
+        fields: str | Sequence[str] | None = ...,
+        where: Mapping[str, str | Sequence[str]] | None = ...,
+        start: str | datetime = ...,
+        stop: str | datetime | None = ...,
+        every: str | timedelta | None = ...,
+        aggregate: str = ...,
+        devices: Iterable[Device | str] | str | None = ...,
+        layout: Literal["wide", "long"] = ...,
+        db: str = ...,
+        *,
+        chunks: None = ...,
+        engine: Literal["pandas"] = ...,
+    ) -> pd.DataFrame: ...
+    @overload
+    def read(
+        self,
+        measurement: str,
+        fields: str | Sequence[str] | None = ...,
+        where: Mapping[str, str | Sequence[str]] | None = ...,
+        start: str | datetime = ...,
+        stop: str | datetime | None = ...,
+        every: str | timedelta | None = ...,
+        aggregate: str = ...,
+        devices: Iterable[Device | str] | str | None = ...,
+        layout: Literal["wide", "long"] = ...,
+        db: str = ...,
+        *,
+        chunks: int,
+        engine: Literal["pandas"] = ...,
+    ) -> Iterator[pd.DataFrame]: ...
+    @overload
+    def read(
+        self,
+        measurement: str,
+        fields: str | Sequence[str] | None = ...,
+        where: Mapping[str, str | Sequence[str]] | None = ...,
+        start: str | datetime = ...,
+        stop: str | datetime | None = ...,
+        every: str | timedelta | None = ...,
+        aggregate: str = ...,
+        devices: Iterable[Device | str] | str | None = ...,
+        layout: Literal["wide", "long"] = ...,
+        db: str = ...,
+        *,
+        chunks: int | None = ...,
+        engine: Literal["arrow", "polars"],
+    ) -> Any: ...
     def read(
         self,
         measurement: str,
@@ -45,30 +96,43 @@ class Data:
         devices: Iterable[Device | str] | str | None = None,
         layout: Literal["wide", "long"] = "wide",
         db: str = "mine",
-    ) -> pd.DataFrame:
-        """Readings as a DataFrame indexed by time (UTC); units in ``df.attrs["units"]``.
+        *,
+        chunks: int | None = None,
+        engine: Literal["pandas", "arrow", "polars"] = "pandas",
+    ) -> Any:
+        """Readings as a DataFrame indexed by time (UTC). ``df.attrs["units"]`` and ``df.attrs["sensors"]`` say what is
+        known of each column's sensor: unit, kind, place, calibration. Empty: the columns are those of readings.
 
-        `start`, `stop`: a time, or before now as in ``"-10m"``. `every`: one row for each such span, of the
-        `aggregate` of its readings. `db`: ``mine``, ``fleet``, or the name of who shares with you.
+        Args:
+            start, stop: a time, or before now as in ``"-10m"``; `stop` itself is not included.
+            every: one row for each such span, of the `aggregate` of its readings.
+            layout: ``wide``: a column for each device. ``long``: a row for each reading, tags as columns.
+            db: ``mine``, ``fleet``, or the name of who shares with you.
+            chunks: for more than fits into memory: an iterator of frames of about so many readings each, in the
+                order of time, which together are the whole.
+            engine: ``arrow`` gives a `pyarrow.Table`, ``polars`` a Polars frame; ``time`` is their first column.
 
         Raises:
             QueryRefused: with the database's own words. NotAllowed: the database is not shared with you.
+            SpecRefused: an argument cannot be right; ``engine-missing``: how to install it.
         """
-        from cyberlab import reader  # pandas takes a second to load
+        from cyberlab import pieces, reader  # pandas takes a second to load
 
-        return reader.read(
-            self._csv,
-            measurement,
-            fields=fields,
-            where=where,
-            start=start,
-            stop=stop,
-            every=every,
-            aggregate=aggregate,
-            devices=None if devices is None else names(devices),
-            layout=layout,
-            db=db,
-        )
+        arguments: dict[str, Any] = {
+            "fields": fields,
+            "where": where,
+            "start": start,
+            "stop": stop,
+            "every": every,
+            "aggregate": aggregate,
+            "devices": None if devices is None else names(devices),
+            "layout": layout,
+            "db": db,
+            "engine": engine,
+        }
+        if chunks is not None:
+            return pieces.pieces(self._csv, measurement, chunks, **arguments)
+        return reader.read(self._csv, measurement, **arguments)
 
     def query(self, influxql: str, db: str = "mine") -> pd.DataFrame:
         """The answer to a question in InfluxQL."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,54 +13,95 @@ import pandas as pd
 Array = np.ndarray[Any, Any]
 Tags = Mapping[str, Sequence[str | None]]
 """For each tag its value in each series; None where a series has no such tag."""
+TEXT: Any = "str" if int(pd.__version__.partition(".")[0]) >= 3 else "object"
+"""The dtype of text, which pandas 3 has and earlier ones do not."""
 
 
-def long(frame: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
+@dataclass
+class Rows:
+    """Readings, series by series, as InfluxDB sends them."""
+
+    codes: Array
+    """For each row the number of its series, an index of `texts`."""
+    texts: list[str]
+    """InfluxDB's text of the tags of each series: ``device=pi01,unit=C``."""
+    time: Array
+    """Nanoseconds since 1970, int64."""
+    fields: dict[str, Any]
+    """For each field a pandas array, one value a row."""
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+def long(rows: Rows, fields: Sequence[str]) -> pd.DataFrame:
     """A row for each reading in the order of time, tags as columns before the fields."""
-    if frame.empty:
-        return empty(["device", *fields])
-    codes, texts = _codes(frame)
-    tags = tag_columns(texts)
+    tags = tag_columns(rows.texts)
+    moments, codes, arrays = rows.time, rows.codes, dict(rows.fields)
+    if (moments[1:] < moments[:-1]).any():
+        # each series is in order already: sorted runs are merged, at a fraction of a sort
+        order = np.argsort(moments, kind="stable")
+        moments, codes = moments[order], codes[order]
+        arrays = {field: arrays[field].take(order) for field in fields}
     columns: dict[str, Any] = {key: spread(codes, values) for key, values in tags.items()}
-    columns |= {field: frame[field].array for field in fields}
-    result = pd.DataFrame(columns, index=times(frame["time"].to_numpy()))
-    result = result.iloc[np.argsort(frame["time"].to_numpy(), kind="stable")]
+    columns |= {field: arrays[field] for field in fields}
+    result = pd.DataFrame(columns, index=times(moments), copy=False)
     result.attrs["units"] = _common_units(tags.get("unit", ()), fields)
+    result.attrs["sensors"] = _described(dict.fromkeys(fields, range(len(rows.texts))), tags)
     return result
 
 
-def wide(frame: pd.DataFrame, fields: Sequence[str]) -> pd.DataFrame:
+def wide(rows: Rows, fields: Sequence[str], known: Mapping[str, Sequence[str]] | None = None) -> pd.DataFrame:
     """A column for each field and device; every series finds its column, and times are sorted once for all.
 
-    Numbers become float64, because not every device has a reading at every time.
+    Numbers become float64, because not every device has a reading at every time. `known`: for each field the
+    series (by their text) that have a column even where these rows hold nothing of them, as in pieces of a whole.
     """
-    if frame.empty:
-        return empty(())
-    codes, texts = _codes(frame)
+    texts = list(dict.fromkeys([*rows.texts, *(text for of in (known or {}).values() for text in of)]))
     tags = tag_columns(texts)
     label_of, unit_of = _labels(tags, len(texts)), tags.get("unit", [None] * len(texts))
-    labels, number_of = np.unique(label_of, return_inverse=True)
-    moments, row = np.unique(frame["time"].to_numpy(), return_inverse=True)
-    column = number_of[codes]
+    labels, number_of = np.unique(np.array(label_of, dtype=object), return_inverse=True)
+    moments, row = np.unique(rows.time, return_inverse=True)
+    column = number_of[rows.codes] if texts else rows.codes
     units = dict(zip(label_of, unit_of, strict=True))
+    members: dict[str, list[int]] = {}
+    for number, label in enumerate(label_of):
+        members.setdefault(label, []).append(number)
+    place = {text: number for number, text in enumerate(texts)}
     blocks: list[pd.DataFrame] = []
     attrs: dict[str, Any] = {"units": _common_units(unit_of, fields), "columns": {}}
+    series_of: dict[str, Sequence[int]] = {}
     for field in fields:
-        values, nothing = _plain(frame[field])
-        there = frame[field].notna().to_numpy()
+        values, nothing = _plain(rows.fields[field])
+        there = ~pd.isna(rows.fields[field])
         matrix = np.full((len(labels), len(moments)), nothing, dtype=values.dtype)
         matrix[column[there], row[there]] = values[there]
-        used = np.unique(column[there])
+        wanted = [number_of[place[text]] for text in (known or {}).get(field, ())]
+        used = np.unique(np.concatenate([column[there], np.array(wanted, dtype="int64")]))
         names = [str(label) if len(fields) == 1 else f"{field} {label}" for label in labels[used]]
-        blocks.append(pd.DataFrame(matrix[used].T, columns=names, copy=False))
+        block = pd.DataFrame(matrix[used].T, columns=names, copy=False)
+        blocks.append(block.astype(TEXT) if rows.fields[field].dtype == TEXT else block)
         for name, label in zip(names, labels[used], strict=True):
             attrs["columns"][name] = (field, str(label))
+            series_of[name] = members[str(label)]
             if unit := units[str(label)]:
                 attrs["units"][name] = unit
     result = blocks[0] if len(blocks) == 1 else pd.concat(blocks, axis=1)
     result.index = times(moments)
     result.attrs.update(attrs)
+    result.attrs["sensors"] = _described(series_of, tags)
     return result
+
+
+def _described(series_of: Mapping[str, Sequence[int]], tags: Tags) -> dict[str, dict[str, str]]:
+    """What is known of the sensor behind each name: every tag (unit, kind, place, calibration ...) of which all of
+    its series say the same. Which deployment wrote it is no property of a sensor."""
+    found: dict[str, dict[str, str]] = {}
+    for name, series in series_of.items():
+        said = {key: {values[one] for one in series} for key, values in tags.items() if key != "deployment"}
+        agreed = {key: next(iter(of)) for key, of in said.items() if len(of) == 1}
+        found[name] = {key: value for key, value in agreed.items() if value}
+    return found
 
 
 def _common_units(units: Iterable[str | None], fields: Sequence[str]) -> dict[str, str]:
@@ -88,17 +130,6 @@ def _grouped(keys: Sequence[str], values: Sequence[str | None]) -> dict[str, lis
     return groups
 
 
-def _codes(frame: pd.DataFrame) -> tuple[Array, list[str]]:
-    """For each row the number of its series, and the text form of each series' tags."""
-    tags = frame["tags"].cat
-    codes = tags.codes.to_numpy().astype("int64")
-    texts = [str(text) for text in tags.categories]
-    if (codes < 0).any():  # a series without tags
-        codes = np.where(codes < 0, len(texts), codes)
-        texts.append("")
-    return codes, texts
-
-
 _TAG = re.compile(r"((?:[^\\,=]|\\.)+)=((?:[^\\,=]|\\.)*)")
 
 
@@ -113,13 +144,13 @@ def _unescape(text: str) -> str:
     return re.sub(r"\\([,= ])", r"\1", text)
 
 
-def spread(codes: Array, values: Sequence[str | None]) -> Array:
-    """The value of each row's series; code -1 means none."""
-    texts: Array = np.array([*values, None], dtype=object)
-    return texts[codes]
+def spread(codes: Array, values: Sequence[str | None]) -> Any:
+    """The value of each row's series, as text; code -1 means none."""
+    texts = pd.array([*values, None], dtype=TEXT)
+    return texts.take(np.where(codes < 0, len(values), codes))
 
 
-def _plain(column: pd.Series[Any]) -> tuple[Array, object]:
+def _plain(column: Any) -> tuple[Array, object]:
     """Values as numpy, and what stands where there is none."""
     if pd.api.types.is_bool_dtype(column.dtype) or not pd.api.types.is_numeric_dtype(column.dtype):
         return column.to_numpy(dtype=object), None
@@ -131,8 +162,25 @@ def times(ns: Array) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(ns.astype("datetime64[ns]"), tz="UTC", name="time")
 
 
-def empty(columns: Sequence[str]) -> pd.DataFrame:
-    """No rows, but the index and columns that rows would have."""
-    frame = pd.DataFrame(columns=list(columns), index=times(np.array([], dtype="int64")), dtype=object)
-    frame.attrs["units"] = {}
+def tag_text(tags: Mapping[str, str | None]) -> str:
+    """InfluxDB's text of a series' tags: the way back from `tag_columns`."""
+    return ",".join(f"{_escape(key)}={_escape(value)}" for key, value in sorted(tags.items()) if value)
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([,= ])", r"\\\1", text)
+
+
+def no_codes() -> Array:
+    return np.array([], dtype="int64")
+
+
+def empty(columns: Mapping[str, Any]) -> pd.DataFrame:
+    """No rows, but the index, columns and types (name -> dtype) that rows would have."""
+    frame = pd.DataFrame(
+        {name: pd.array([], dtype=dtype) for name, dtype in columns.items()},
+        index=times(np.array([], dtype="int64")),
+        columns=list(columns),
+    )
+    frame.attrs.update(units={}, sensors={})
     return frame

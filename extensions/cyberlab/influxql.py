@@ -9,7 +9,10 @@ from datetime import UTC, datetime, timedelta
 from cyberlab.errors import SpecRefused
 
 AGGREGATES = ("mean", "median", "min", "max", "sum", "count", "first", "last", "stddev", "spread", "mode")
-When = str | datetime | None
+SENSOR_TAGS = ("device", "sensor", "unit")
+"""Readings that agree in these come from one sensor: means are made over the others."""
+When = str | datetime | int | None
+"""An int is nanoseconds since 1970."""
 Scalar = str | int | float | bool
 
 _UNIT_NS = {
@@ -63,7 +66,7 @@ def span_ns(text: str | timedelta) -> int:
     return total
 
 
-def moment(when: str | datetime) -> str:
+def moment(when: str | datetime | int) -> str:
     """A point in time for a WHERE clause: ``now() - 3600000000000ns`` or whole nanoseconds.
 
     ``"-1h"`` counts back from the database's now. A time without a zone is UTC.
@@ -71,6 +74,8 @@ def moment(when: str | datetime) -> str:
     Raises:
         SpecRefused: ``time-invalid``.
     """
+    if isinstance(when, int):
+        return f"{when:d}"
     if isinstance(when, str):
         text = when.strip()
         if text == "now":
@@ -88,6 +93,19 @@ def moment(when: str | datetime) -> str:
     whole = int(when.replace(microsecond=0).timestamp())
     ns = whole * 10**9 + when.microsecond * 1000 + int(getattr(when, "nanosecond", 0))
     return f"{ns}"
+
+
+def moment_ns(when: str | datetime | int, now_ns: int) -> int:
+    """The same as nanoseconds since 1970, counted back from `now_ns`.
+
+    Raises:
+        SpecRefused: ``time-invalid``.
+    """
+    text = moment(when)
+    if not text.startswith("now()"):
+        return int(text)
+    back = text.removeprefix("now()").removeprefix(" - ").removesuffix("ns")
+    return now_ns - int(back or 0)
 
 
 def conditions(
@@ -132,5 +150,23 @@ def aggregated(
     if aggregate not in AGGREGATES:
         raise SpecRefused("aggregate-unknown", f"{aggregate!r} is not one of {', '.join(AGGREGATES)}.")
     columns = ", ".join(f"{aggregate}({ident(field)}) AS {ident(field)}" for field in fields)
-    groups = f'time({span_ns(every)}ns), "device", "sensor", "unit"'
+    groups = ", ".join((f"time({span_ns(every)}ns)", *map(ident, SENSOR_TAGS)))
     return f"SELECT {columns} FROM {ident(measurement)}{where} GROUP BY {groups} fill(none)"  # noqa: S608 - quoted
+
+
+def in_order(measurement: str, fields: Sequence[str], tags: Sequence[str], where: str) -> str:
+    """All points in the order of time, whatever their series; tags as columns after the fields."""
+    columns = ", ".join([f"{ident(f)}::field" for f in fields] + [f"{ident(t)}::tag" for t in tags])
+    return f"SELECT {columns} FROM {ident(measurement)}{where}"  # noqa: S608 - every name is quoted
+
+
+def last_of_each(measurement: str, fields: Sequence[str], where: str, *, by_sensor: bool) -> str:
+    """One row for each series, with its last value of each field: InfluxDB reads the ends of its blocks only."""
+    columns = ", ".join(f"last({ident(field)})" for field in fields)
+    groups = ", ".join(map(ident, SENSOR_TAGS)) if by_sensor else "*"
+    return f"SELECT {columns} FROM {ident(measurement)}{where} GROUP BY {groups}"  # noqa: S608 - every name is quoted
+
+
+def first_of_all(measurement: str, field: str, where: str) -> str:
+    """One row: when the first reading of one field was."""
+    return f"SELECT first({ident(field)}) FROM {ident(measurement)}{where}"  # noqa: S608 - every name is quoted

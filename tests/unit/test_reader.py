@@ -132,7 +132,7 @@ def test_the_question() -> None:
         "(\"room\" = 'b\\'12') AND (\"device\" = 'pi01' OR \"device\" = 'pi02') GROUP BY *"
     )
     reader.read(db, "t", every="10s", aggregate="max", start=None)
-    assert db.asked[-1] == (
+    assert db.asked[-2] == (
         'SELECT max("value") AS "value" FROM "t" GROUP BY time(10000000000ns), "device", "sensor", "unit" fill(none)'
     ), "text has no maximum, so it is left out"
 

@@ -14,11 +14,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 
-from cyberlab_edge.points import Point, Value
-from cyberlab_edge.uplink import Answer, Verdict
+from cyberlab_edge.answers import Answer, Verdict
+from cyberlab_edge.gap import Gap
+from cyberlab_edge.points import Point
 
 log = logging.getLogger("cyberlab_edge")
 
@@ -38,23 +39,6 @@ def backoff(attempt: int) -> float:
     """Seconds before the next try: 0.25, 0.5 ... 30, with jitter so that Pis do not come all at once."""
     seconds = min(BACKOFF_MAX, 0.25 * 2.0 ** min(attempt - 1, 10))
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
-
-
-@dataclass(frozen=True)
-class Gap:
-    lost: int
-    first_ns: int
-    last_ns: int
-
-    def line(self) -> str:
-        # its time is the first loss, which stays: a longer gap overwrites the shorter one
-        fields: dict[str, Value] = {
-            "lost": self.lost,
-            "from_ns": self.first_ns,
-            "to_ns": self.last_ns,
-            "reason": "queue full",
-        }
-        return Point("cyberlab_gap", fields, self.first_ns).line()
 
 
 class Outbox:
@@ -167,7 +151,7 @@ class Outbox:
             self._pause(answer)
             return
         if answer.verdict is Verdict.TAKEN:
-            refused, reasons = len(answer.refused), answer.refused
+            refused, reasons = max(answer.lost, len(answer.refused)), answer.refused
         else:
             refused, reasons = sent, (answer.reason,)
         if refused:
@@ -221,4 +205,4 @@ class Outbox:
             log.warning("the queue of readings is full: the oldest are dropped")
             self._gap = Gap(1, at, at)
         else:
-            self._gap = Gap(gap.lost + 1, min(gap.first_ns, at), max(gap.last_ns, at))
+            self._gap = gap.with_more(1, at, at)

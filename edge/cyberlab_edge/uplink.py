@@ -1,15 +1,19 @@
-"""One kept-alive TLS connection from a device to the ingest gateway, and what its answers mean."""
+"""One kept-alive connection from a program to its device's agent, or over TLS to the ingest gateway itself.
+
+The agent listens on the device's own bridge (``http://``), which nothing leaves; every other place needs ``https://``.
+"""
 
 from __future__ import annotations
 
 import http.client
 import json
 import ssl
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from cyberlab_edge.answers import Answer, Verdict
+from cyberlab_edge.device import BRIDGE
 
 SECONDS = 10.0
 """Longest wait for a connection and for an answer."""
@@ -17,45 +21,25 @@ WAIT_MAX = 120
 """Longest wait in seconds that the gateway can ask for."""
 
 
-class Verdict(Enum):
-    TAKEN = "taken"
-    """Written, except for the refused lines."""
-    LATER = "later"
-    """Nothing is lost: send the same lines again."""
-    SMALLER = "smaller"
-    """Send fewer lines at once."""
-    NEVER = "never"
-    """These lines can never be written."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    verdict: Verdict
-    reason: str = ""
-    refused: tuple[str, ...] = ()
-    """Reasons of refused lines, with `TAKEN`."""
-    wait: float | None = None
-    """With `LATER`: seconds that the gateway asks to wait."""
-
-
 class Uplink:
     """Sends batches. Not safe for several threads: the outbox has exactly one."""
 
     def __init__(self, gateway: str, *, device: str, token_file: str, ca_file: str) -> None:
-        """`gateway` is ``https://host:port``.
+        """`gateway` is ``https://host:port``, or the agent of this device.
 
         Raises:
             ValueError: the URL is not https. The token would travel in clear.
         """
         parts = urlsplit(gateway)
-        if parts.scheme != "https" or not parts.hostname:
+        self._tls = parts.scheme == "https"
+        if not parts.hostname or not (self._tls or (parts.scheme == "http" and parts.hostname == BRIDGE)):
             raise ValueError(f"CYBERLAB_GATEWAY must look like https://10.0.0.1:8443, not {gateway!r}")
-        self._host, self._port = parts.hostname, parts.port or 443
+        self._host, self._port = parts.hostname, parts.port or (443 if self._tls else 80)
         self._device = device
         self._token_file = Path(token_file)
         self._ca_file = ca_file
         self._token = ""
-        self._connection: http.client.HTTPSConnection | None = None
+        self._connection: http.client.HTTPConnection | None = None
 
     def send(self, body: bytes) -> Answer:
         """Never raises for the network or a missing file: that is `LATER` with the reason."""
@@ -89,12 +73,15 @@ class Uplink:
         # a kept connection may have been closed by the other side; equal points are one point
         return self._exchange(body)
 
+    def _opened(self) -> http.client.HTTPConnection:
+        if not self._tls:
+            return http.client.HTTPConnection(self._host, self._port, timeout=SECONDS)
+        context = ssl.create_default_context(cafile=self._ca_file)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=SECONDS, context=context)
+
     def _exchange(self, body: bytes) -> tuple[int, bytes, str | None]:
         if self._connection is None:
-            context = ssl.create_default_context(cafile=self._ca_file)
-            self._connection = http.client.HTTPSConnection(
-                self._host, self._port, timeout=SECONDS, context=context
-            )
+            self._connection = self._opened()
         self._connection.request(
             "POST",
             "/api/v1/write",

@@ -28,6 +28,8 @@ from cyberlab_hub.settings import Settings
 CA_DAYS = 3650
 LEAF_DAYS = 90
 CLIENT_HOURS = 24
+DEVICE_DAYS = 365
+"""A device's, for its uplink: it may lie on a shelf for months. The gateway knows which ones are withdrawn."""
 CLOCK_SLACK = dt.timedelta(hours=1)
 """A Pi without a clock chip is behind for a while after it starts."""
 
@@ -100,13 +102,32 @@ def ensure_clients(settings: Settings, *, anew: bool = False) -> list[str]:
     return _renew(settings.certs, [Holder(role, client=True) for role in ROLES], anew=anew)
 
 
+def device(settings: Settings, name: str) -> tuple[bytes, str]:
+    """A new certificate with its key (PEM) for that device's agent, and its SHA-256 (hex). Nothing is kept here.
+
+    Its common name is none of a role's, so no engine's warden lets it do anything.
+
+    Raises:
+        OSError: the lab's authority cannot be read.
+    """
+    holder = Holder(f"device:{name}", client=True)
+    ca, ca_key = _authority(settings.certs)
+    cert, key = _signed(holder, ca, ca_key, dt.timedelta(days=DEVICE_DAYS))
+    pem = cert.public_bytes(serialization.Encoding.PEM) + _private(key)
+    return pem, cert.fingerprint(hashes.SHA256()).hex()
+
+
+def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
+        raise TypeError("ca.key is not an elliptic-curve key")
+    return _load(folder / "ca.crt"), ca_key
+
+
 def _renew(folder: Path, wanted: Iterable[Holder], *, anew: bool) -> list[str]:
     due = [holder for holder in wanted if anew or not _good(folder, holder)]
     if due:
-        ca = _load(folder / "ca.crt")
-        ca_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
-        if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-            raise TypeError("ca.key is not an elliptic-curve key")
+        ca, ca_key = _authority(folder)
         for holder in due:
             _issue(folder, holder, ca, ca_key)
     return [holder.name for holder in due]
@@ -198,9 +219,20 @@ def _make_ca(folder: Path) -> None:
 
 
 def _issue(folder: Path, holder: Holder, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey) -> None:
+    signed, key = _signed(holder, ca, ca_key, holder.life)
+    if holder.client:
+        both = signed.public_bytes(serialization.Encoding.PEM) + _private(key)
+        write_private(folder / f"{holder.name}.pem", both)
+    else:
+        _write(folder, holder.name, signed, key)
+
+
+def _signed(
+    holder: Holder, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, life: dt.timedelta
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = (
-        _builder(_subject(holder.name), ca.subject, key.public_key(), holder.life)
+        _builder(_subject(holder.name), ca.subject, key.public_key(), life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(ca=False), critical=True)
         .add_extension(
@@ -215,12 +247,7 @@ def _issue(folder: Path, holder: Holder, ca: x509.Certificate, ca_key: ec.Ellipt
         builder = builder.add_extension(
             x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
         ).add_extension(x509.SubjectAlternativeName(_names(holder.addresses)), critical=False)
-    signed = builder.sign(ca_key, hashes.SHA256())
-    if holder.client:
-        both = signed.public_bytes(serialization.Encoding.PEM) + _private(key)
-        write_private(folder / f"{holder.name}.pem", both)
-    else:
-        _write(folder, holder.name, signed, key)
+    return builder.sign(ca_key, hashes.SHA256()), key
 
 
 def _write(folder: Path, name: str, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:

@@ -5,6 +5,7 @@
 #   LAB_REGISTRY  host:port of the lab's registry, trusted by /certs/ca.crt
 #   LAB_BUILDS    control group in which builds run; all builds together have at most 600 processes
 #   LAB_WARDEN    limits for the authorization plugin; empty: none runs (a Pi, which listens on its own socket only)
+#   LAB_INTAKE    a Pi's host:port on its own bridge where containers leave their points; empty: there is none
 #   LAB_LISTEN    host:port to listen on with mTLS; empty: only the unix socket
 set -eu
 
@@ -41,6 +42,12 @@ iptables -w -A DOCKER-USER -j LAB-OUT
 iptables -w -A DOCKER-USER -j RETURN
 iptables -w -F INPUT
 iptables -w -A INPUT -i lo -j ACCEPT
+if [ -n "${LAB_INTAKE:-}" ]; then
+    bridge="${LAB_INTAKE%:*}"
+    iptables -w -A INPUT -i eth0 -d "$bridge" -j REJECT
+    iptables -w -A INPUT -i docker0 -p tcp -d "$bridge" --dport "${LAB_INTAKE##*:}" -j ACCEPT
+    set -- --bip "$bridge/16" "$@"
+fi
 iptables -w -A INPUT -i eth0 -j ACCEPT
 iptables -w -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
 iptables -w -A INPUT -j REJECT

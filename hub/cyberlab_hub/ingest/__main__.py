@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import uvicorn
@@ -9,8 +10,10 @@ import uvicorn
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.app import create_app
 from cyberlab_hub.ingest.pace import Pace
+from cyberlab_hub.ingest.refusals import Refusals
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.ingest.tokens import Tokens
+from cyberlab_hub.ingest.uplink import UPLINK_PORT, Uplinks
 from cyberlab_hub.listeners import keep_fresh
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.audit_post import AuditPost
@@ -21,7 +24,7 @@ from cyberlab_hub.settings import Settings, load
 PORT = 8443
 
 
-def serve(settings: Settings, port: int = PORT, host: str = "") -> None:
+def serve(settings: Settings, port: int = PORT, host: str = "", uplink_port: int = UPLINK_PORT) -> None:
     """Serve until told to stop. `host` is the host's own address on the devices' network, if not given.
 
     Raises:
@@ -32,10 +35,13 @@ def serve(settings: Settings, port: int = PORT, host: str = "") -> None:
     try:
         quotas = Quotas(database)
         pace = Pace(lambda owner: quotas.of(owner, "points"))
-        app = create_app(open_store(settings), Tokens(database), pace, post.put)
+        store, tokens = open_store(settings), Tokens(database)
+        app = create_app(store, tokens, pace, post.put)
+        uplinks = Uplinks(store, tokens, pace, Refusals(post.put))
+        host = host or settings.gateway("devices")
         config = uvicorn.Config(
             app,
-            host=host or settings.gateway("devices"),
+            host=host,
             port=port,
             ssl_certfile=settings.certs / "ingest.crt",
             ssl_keyfile=str(settings.certs / "ingest.key"),
@@ -50,10 +56,17 @@ def serve(settings: Settings, port: int = PORT, host: str = "") -> None:
         config.load()
         if config.ssl is not None:
             keep_fresh(config.ssl, settings.certs / "ingest.crt", settings.certs / "ingest.key")
-        uvicorn.Server(config).run()
+        asyncio.run(_both_doors(uvicorn.Server(config), uplinks, settings, host, uplink_port))
     finally:
         post.close()
         database.close()
+
+
+async def _both_doors(
+    server: uvicorn.Server, uplinks: Uplinks, settings: Settings, host: str, port: int
+) -> None:
+    async with uplinks.listening(settings, host, port):
+        await server.serve()
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import COMMON, Store, database_of
 
 
-def paced(pace: Pace, store: Store, owner: str, body: bytes, tags: Mapping[str, str]) -> Written:
+def paced(pace: Pace, store: Store, owner: str, body: bytes, tags: Mapping[str, str], until_ns: int | None = None) -> Written:
     """`take` for a user: every line counts towards the owner's quota, also one that is then refused.
 
     Raises:
@@ -21,23 +21,31 @@ def paced(pace: Pace, store: Store, owner: str, body: bytes, tags: Mapping[str, 
     points = body.count(b"\n") + 1
     pace.take(owner, points)
     try:
-        return take(store, owner, body, tags)
+        return take(store, owner, body, tags, until_ns=until_ns)
     except PartDown:
         pace.give_back(owner, points)
         raise
 
 
-def take(store: Store, owner: str, body: bytes, tags: Mapping[str, str], *, common: bool = False) -> Written:
+def take(
+    store: Store,
+    owner: str,
+    body: bytes,
+    tags: Mapping[str, str],
+    *,
+    common: bool = False,
+    until_ns: int | None = None,
+) -> Written:
     """Write the good lines of `body` with `tags` stamped on each; name the others.
 
-    `owner` is a user or group; with `common` it is `store.FLEET` or `store.LAB` itself.
+    `until_ns`: lines of a later time are refused. `owner` is a user or group; with `common` it is `store.FLEET` or `store.LAB` itself.
 
     Raises:
         PartDown: ``database-down``. Nothing is lost if the caller sends the same lines again.
     """
     if common and owner not in COMMON:
         raise ValueError(f"{owner!r} is not a common database")
-    stamped = stamp(body, tags)
+    stamped = stamp(body, tags, until_ns)
     if not stamped.body:
         return Written(written=0, refused=stamped.refused)
     if common:

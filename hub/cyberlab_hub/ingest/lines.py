@@ -51,11 +51,36 @@ class Stamped:
     refused: tuple[RefusedLine, ...] = ()
 
 
+<<<<<<< HEAD
 def stamp(body: bytes, tags: Mapping[str, str]) -> Stamped:
     """Check every line and add `tags` to it. A line that already carries one of them must carry the same value.
 
     A tag whose text is empty is not added, and no line may carry it.
     """
+=======
+def stamp(body: bytes, tags: Mapping[str, str], until_ns: int | None = None) -> Stamped:
+    """Check every line and add `tags` to it. A line that already carries one of them must carry the same value.
+
+    `until_ns`: lines of a later time are refused.
+    """
+    stamped = _stamp(body, tags)
+    return stamped if until_ns is None else _until(stamped, until_ns)
+
+
+def _until(stamped: Stamped, until_ns: int) -> Stamped:
+    kept: list[tuple[int, bytes]] = []
+    refused = list(stamped.refused)
+    for number, line in zip(stamped.numbers, stamped.body.split(b"\n"), strict=False):
+        if int(line.rsplit(b" ", 1)[1]) <= until_ns:
+            kept.append((number, line))
+        else:
+            reason = "its time is after the deployment's end"
+            refused.append(RefusedLine(line=number, reason=reason, code="token-refused"))
+    return Stamped(b"\n".join(line for _, line in kept), tuple(number for number, _ in kept), tuple(refused))
+
+
+def _stamp(body: bytes, tags: Mapping[str, str]) -> Stamped:
+>>>>>>> 16c5578 (Spool on the device, uplink by WebSocket with the device's certificate (in work))
     body = body.rstrip(b"\n")
     heads = _Heads(tags)
     if _is_text(body) and BATCH.fullmatch(body):

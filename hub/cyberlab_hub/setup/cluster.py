@@ -1,13 +1,12 @@
 """The swarm on the workshop engine and the simulated Pis that are its nodes.
 
 A Pi joins with a worker token that is changed after each enrolment, gets its node labels from the manager (never from
-itself), and its agent gets an ingest token of its own.
+itself), and its agent a certificate of its own (`agents`).
 """
 
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,17 +15,14 @@ import docker
 
 from cyberlab_hub.disks import Disks
 from cyberlab_hub.errors import SetupError
-from cyberlab_hub.service.credentials import hashed
 from cyberlab_hub.service.database import Database
-from cyberlab_hub.service.models import IngestToken, now
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import containers
+from cyberlab_hub.setup import agents, containers
 from cyberlab_hub.setup.steps import Reused
 
 PIS_OF_A_CLUSTER = 6
 """As on the shelf: clusters of six."""
 PIS_OF_A_NEW_LAB = 3
-AGENT_SECONDS = 5
 ORDER = "/etc/cyberlab/join.json"
 READY_SECONDS = 90
 
@@ -77,11 +73,11 @@ def ensure_pis(settings: Settings, engine: docker.DockerClient, workshop: docker
         _forget_dead_namesakes(workshop)
     database = Database.open(settings.db_url)
     try:
-        agents = [_ensure_agent(settings, engine, database, n) for n in numbers]
+        enrolled = [agents.ensure(settings, engine, database, n) for n in numbers]
     finally:
         database.close()
     _wait_ready(workshop, [containers.pi(settings, n).name for n in numbers])
-    if not (any(started) or any(joined) or any(agents) or removed):
+    if not (any(started) or any(joined) or any(enrolled) or removed):
         raise Reused(f"{len(numbers)} simulated Pis run")
     return f"{len(numbers)} simulated Pis, {sum(joined)} enrolled now" + (
         f", {removed} removed" if removed else ""
@@ -154,42 +150,6 @@ def _label(workshop: docker.DockerClient, node_id: str, labels: dict[str, str]) 
     raise SetupError("label-failed", f"the labels of node {node_id} could not be set")
 
 
-def _ensure_agent(settings: Settings, engine: docker.DockerClient, database: Database, number: int) -> bool:
-    """Give the Pi's agent its configuration and a token of its own, unless it has them."""
-    name = containers.pi(settings, number).name
-    container = containers.find(settings, engine, name)
-    if container is None or container.exec_run(["test", "-f", "/etc/cyberlab/agent.json"]).exit_code == 0:
-        return False
-    token = secrets.token_urlsafe(32)
-    with database.session() as session:
-        # the old token died with the old container
-        for row in session.query(IngestToken).filter_by(kind="device", name=name, revoked=None):
-            row.revoked = now()
-        session.add(
-            IngestToken(
-                hash=hashed(token),
-                kind="device",
-                owner="fleet",
-                deployment=None,
-                name=name,
-                devices=[name],
-                created=now(),
-                revoked=None,
-            )
-        )
-    config = {
-        "device": name,
-        "gateway": settings.ingest_url,
-        "token_file": "/etc/cyberlab/agent.token",
-        "ca_file": "/certs/ca.crt",
-        "interval_s": AGENT_SECONDS,
-        "simulated": True,
-    }
-    containers.put_file(container, "/etc/cyberlab/agent.token", token.encode())
-    containers.put_file(container, "/etc/cyberlab/agent.json", json.dumps(config).encode(), mode=0o644)
-    return True
-
-
 def _wait_ready(workshop: docker.DockerClient, names: list[str]) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
@@ -227,7 +187,8 @@ def _remove_others(
         name = container.labels[containers.PART]
         container.remove(force=True)
         containers.remove_volume(engine, containers.container_name(settings, name))
-        Disks(settings.disks).remove(name)
+        for disk in (name, containers.spool_disk(name)):
+            Disks(settings.disks).remove(disk)
         for node in workshop.nodes.list():
             if node.attrs["Description"].get("Hostname") == name:
                 workshop.api.remove_node(str(node.id), force=True)

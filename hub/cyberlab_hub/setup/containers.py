@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from cyberlab_edge.device import INTAKE
 from docker.types import LogConfig, Mount
 
 from cyberlab_hub import egress
@@ -38,6 +39,10 @@ REGISTRY_UID = 7101
 """The user of ``spawner_images/registry``, who must be able to read the registry's key."""
 INFLUX_UID = 7102
 """The user of ``spawner_images/influxdb``, who owns its disk."""
+SPOOL = "/var/lib/cyberlab"
+SPOOL_MB = 200
+"""Of points that wait on a device; the file also holds their index and its journal."""
+SPOOL_DISK_MB = 300
 SWARM = "/var/lib/swarm"
 SWARM_MB = 1024
 
@@ -118,20 +123,27 @@ def workshop(settings: Settings) -> Part:
 
 def pi(settings: Settings, number: int) -> Part:
     """Simulated Pi `number` (1, 2, ...), named pi01, pi02 ..."""
+    name = f"pi{number:02d}"
+    docker_disk = _disk(name, "/var/lib/docker", settings.pi_disk_gb, "PI")
     return Part(
-        f"pi{number:02d}",
+        name,
         "pi",
         "devices",
         settings.address("devices", 10 + number),
         "/var/lib/docker",
-        env=_engine_env(settings, settings.ingest_url.removeprefix("https://")),
+        env=_engine_env(settings, settings.ingest_url.removeprefix("https://")) | {"LAB_INTAKE": INTAKE},
         certs=("ca.crt",),
-        disks=_disk(f"pi{number:02d}", "/var/lib/docker", settings.pi_disk_gb, "PI"),
+        # what waits for the uplink has a disk of its own: no container of a user can fill it
+        disks=(*docker_disk, (SPOOL, Disk(spool_disk(name), SPOOL_DISK_MB, mode=0o700))) if docker_disk else (),
         engine=True,
         memory_mb=settings.pi_memory_mb,
         cpus=settings.pi_cpus,
         labels={"cyberlab.pi": str(number)},
     )
+
+
+def spool_disk(pi: str) -> str:
+    return f"{pi}-spool"
 
 
 def proxy(settings: Settings, configuration: str) -> Part:

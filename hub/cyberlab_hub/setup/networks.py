@@ -25,7 +25,7 @@ class Network:
 
 
 NETWORKS = (
-    Network("devices", ports=(8443, 8444), talk=True, door=3128),
+    Network("devices", ports=(8443, 8444, 8445), talk=True, door=3128),
     Network("data"),
     Network("users", ports=(8081, 8082), door=3129),
     Network("gate"),

@@ -114,7 +114,8 @@ def _container(settings: Settings, order: DeployOrder, token: Kept, authority: K
 def _environment(settings: Settings, order: DeployOrder) -> list[str]:
     """The user's values as they are; the lab's own over them."""
     ours = {
-        "CYBERLAB_GATEWAY": settings.ingest_url,
+        "CYBERLAB_GATEWAY": f"http://{INTAKE}",
+        "CYBERLAB_INGEST": settings.ingest_url,  # for programs that speak line protocol themselves
         "CYBERLAB_DEVICE": "{{.Node.Hostname}}",
         "CYBERLAB_DEPLOYMENT": order.name,
         "CYBERLAB_TOKEN_FILE": f"/run/secrets/{TOKEN_FILE}",

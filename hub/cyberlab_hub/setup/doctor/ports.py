@@ -27,7 +27,7 @@ def expected(settings: Settings) -> dict[str, dict[Place, str]]:
             (users, 8082): "users' servers (lab service)",
             (devices, 8444): "devices (registry tokens)",
         },
-        "ingest": {(devices, 8443): "devices (readings)"},
+        "ingest": {(devices, 8443): "devices (readings)", (devices, 8445): "devices (uplinks)"},
     }
 
 

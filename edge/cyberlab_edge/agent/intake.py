@@ -1,0 +1,121 @@
+"""Where containers of this device leave their points: HTTP on the device's own bridge, into the spool.
+
+``POST /api/v1/write`` as the gateway has it, with the deployment's token. 200 means that the points are on disk. Who
+may write what is the gateway's decision, made when they arrive there; what it refused of this sender's earlier
+points is in the next answer, so a program's log shows it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+
+from cyberlab_edge.spool import BATCH_BYTES, BATCH_LINES, Spool, SpoolFull
+
+log = logging.getLogger("cyberlab_edge.intake")
+
+AT_ONCE = 64
+"""Connections; one more is closed at once, and its program comes again."""
+IDLE_SECONDS = 75
+TOKEN_CHARACTERS = 200
+IP_FREEBIND = 15
+"""Linux: the address may come later. Docker makes its bridge when it starts, which may be after us."""
+
+
+class Refusals(Protocol):
+    def refusals(self, token: str) -> list[str]: ...
+
+
+class Intake(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], spool: Spool, link: Refusals) -> None:
+        """Raises: OSError: the port is taken."""
+        self.spool = spool
+        self.link = link
+        self._places = threading.BoundedSemaphore(AT_ONCE)
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        super().server_bind()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's form
+        log.debug("a connection broke", exc_info=True)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Intake
+    protocol_version = "HTTP/1.1"
+    timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        points, size = self.server.spool.waiting
+        self._answer(*((200, {"waiting": points, "bytes": size}) if self.path == "/health" else _NOT_FOUND))
+
+    def do_POST(self) -> None:
+        if self.path != "/api/v1/write":
+            self._answer(*_NOT_FOUND, close=True)
+            return
+        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        token = token.strip()
+        if kind.lower() != "bearer" or not 0 < len(token) <= TOKEN_CHARACTERS or not token.isascii():
+            self._answer(*_error(401, "token-missing", "Send the deployment's token."), close=True)
+            return
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()) or int(length[:9]) > BATCH_BYTES:
+            self._answer(*_TOO_LARGE, close=True)
+            return
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            return
+        if body.count(b"\n") >= BATCH_LINES:
+            self._answer(*_TOO_LARGE)
+            return
+        try:
+            self.server.spool.put(token, body)
+        except SpoolFull as error:
+            self._answer(*_error(503, "spool-full", str(error)))
+            return
+        refused = [{"line": 0, "reason": reason} for reason in self.server.link.refusals(token)]
+        self._answer(200, {"written": body.count(b"\n") + 1, "refused": refused})
+
+    def _answer(self, status: int, content: dict[str, Any], *, close: bool = False) -> None:
+        text = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        if close:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's form
+        """Nothing: a device's log is for what goes wrong."""
+
+
+def _error(status: int, code: str, message: str) -> tuple[int, dict[str, Any]]:
+    return status, {"error": {"code": code, "message": message}}
+
+
+_TOO_LARGE = _error(413, "body-large", f"A batch has at most {BATCH_BYTES} bytes and {BATCH_LINES} points.")
+_NOT_FOUND = _error(404, "not-found", "There is only POST /api/v1/write and GET /health.")

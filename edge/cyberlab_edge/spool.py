@@ -1,0 +1,436 @@
+"""The device's spool: points that wait for the uplink, on disk, in order, bounded.
+
+SQLite with a write-ahead log. **When is a point safe?** `put` returns after its transaction was written and synced
+(``synchronous=FULL``), so what has been acknowledged survives a power cut in the middle of any write. Syncing wears
+out SD cards, so everything that comes within `COMMIT_SECONDS` shares one transaction. What the gateway has taken is
+removed with the next transaction; after a power cut it may be sent again, and the database keeps one of two equal
+points.
+
+Senders (a deployment's token; "" is the device itself) are kept apart: each has its own order. Over the bound, the
+sender with most on the disk loses its oldest points; how many, and from when to when, is kept and sent as a point
+(`cyberlab_edge.gap`). Senders that the gateway has never confirmed share a quarter, so that made-up tokens
+cannot push out anybody's points. On a full disk `put` holds the points in memory until the uplink has taken them.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cyberlab_edge.gap import Gap
+
+log = logging.getLogger("cyberlab_edge.spool")
+
+LIMIT_BYTES = 256_000_000
+COMMIT_SECONDS = 0.25
+BATCH_LINES = 5_000
+BATCH_BYTES = 900_000
+"""A little under the gateway's limit."""
+ASIDE_BYTES = 8_000_000
+"""Of points in memory while the disk takes none."""
+ASIDE_SECONDS = 7.0
+"""Less than a program waits for an answer."""
+UNCONFIRMED = 0.25
+"""Share of the bound for senders that the gateway has not confirmed."""
+FULL = "the device's spool was full"
+REFUSED = "refused by the lab"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sender (id INTEGER PRIMARY KEY, token TEXT UNIQUE NOT NULL, confirmed INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS batch (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, sender INTEGER NOT NULL, lines INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS batch_of_sender ON batch (sender, id);
+CREATE TABLE IF NOT EXISTS gap (
+    sender INTEGER, reason TEXT, lost INTEGER, first_ns INTEGER, last_ns INTEGER, PRIMARY KEY (sender, reason));
+"""
+
+
+class SpoolFull(OSError):
+    """Neither disk nor memory takes more: keep the points and come again."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Points of one sender, to be sent together."""
+
+    token: str
+    body: bytes
+    """Line protocol, with the gaps' lines at its end."""
+    lines: int
+    """Points in it, without those of gaps."""
+    sender: int = 0
+    last: int = 0
+    """Id of the last row in it."""
+    gaps: tuple[Gap, ...] = ()
+    aside: _Put | None = None
+
+
+@dataclass
+class _Put:
+    token: str
+    body: bytes
+    lines: int
+    safe: threading.Event = field(default_factory=threading.Event)
+    error: BaseException | None = None
+
+
+@dataclass
+class _Sender:
+    id: int
+    token: str
+    confirmed: bool
+    bytes: int = 0
+    lines: int = 0
+    settled: int = 0
+    """Rows up to here are taken, and removed with the next transaction."""
+    under_way: int = 0
+    """Rows up to here may be on the wire: they are never dropped."""
+    cleaned: int = 0
+    gaps: dict[str, Gap] = field(default_factory=dict)
+    told: bool = True
+    """The gaps on disk are those in memory."""
+
+
+class Spool:
+    """Safe to use from every thread. One process at a time holds the file."""
+
+    def __init__(
+        self, path: Path, *, limit_bytes: int = LIMIT_BYTES, on_put: Callable[[], object] = lambda: None
+    ) -> None:
+        """`on_put` is called whenever there is something new to send. A damaged file is put aside, not trusted.
+
+        Raises:
+            OSError, sqlite3.Error: the folder cannot be written.
+        """
+        self._limit = limit_bytes
+        self._on_put = on_put
+        self._database = _open(path)
+        self._lock = threading.RLock()
+        """Held for everything that touches the database or the senders."""
+        self._senders: dict[str, _Sender] = {}
+        self._load()
+        self._changed = threading.Condition()
+        self._puts: list[_Put] = []
+        self._aside: list[_Put] = []
+        self._closed = False
+        self._writer = threading.Thread(target=self._write, name="spool", daemon=True)
+        self._writer.start()
+
+    # ------------------------------------------------------------ filling
+    def put(self, token: str, body: bytes) -> None:
+        """Keep these lines; returns when they are safe.
+
+        Raises:
+            SpoolFull: they are not, and nobody has them.
+        """
+        put = _Put(token, body.strip(b"\n"), body.strip(b"\n").count(b"\n") + 1)
+        if not put.body:
+            return
+        with self._changed:
+            if self._closed:
+                raise SpoolFull("the spool is closed")
+            self._puts.append(put)
+            self._changed.notify_all()
+        put.safe.wait(ASIDE_SECONDS + 10)
+        with self._lock:
+            if put in self._aside and not put.safe.is_set():
+                self._aside.remove(put)
+            if not put.safe.is_set() or put.error is not None:
+                raise SpoolFull(f"the device's disk takes nothing more: {put.error}") from put.error
+
+    # ------------------------------------------------------------ emptying
+    def next(self, skip: Collection[str] = ()) -> Batch | None:
+        """The oldest points of a sender that is not in `skip` (their tokens), or None. They stay until `settle`."""
+        with self._lock:
+            for put in self._aside:
+                if put.token not in skip:
+                    return Batch(put.token, put.body, put.lines, aside=put)
+            found = [s for s in self._senders.values() if s.token not in skip and (s.lines or s.gaps)]
+            for sender in sorted(found, key=lambda s: s.settled):
+                batch = self._batch(sender)
+                if batch is not None:
+                    return batch
+        return None
+
+    def _batch(self, sender: _Sender) -> Batch | None:
+        bodies: list[bytes] = []
+        lines = size = 0
+        last = sender.settled
+        rows = self._database.execute(
+            "SELECT id, lines, body FROM batch WHERE sender = ? AND id > ? ORDER BY id", (sender.id, last)
+        )
+        for row, count, body in rows:
+            if bodies and (lines + count > BATCH_LINES or size + len(body) > BATCH_BYTES):
+                break
+            bodies.append(body)
+            last, lines, size = row, lines + count, size + len(body) + 1
+        rows.close()
+        gaps = tuple(sender.gaps.values())
+        if not bodies and not gaps:
+            return None
+        sender.under_way = last
+        body = b"\n".join([*bodies, *(gap.line().encode() for gap in gaps)])
+        return Batch(sender.token, body, lines, sender.id, last, gaps)
+
+    def settle(self, batch: Batch, lost: int = 0, reason: str = REFUSED) -> None:
+        """The gateway has answered for it: taken but for `lost` lines, which become part of a gap."""
+        if batch.aside is not None:
+            with self._lock:
+                if batch.aside in self._aside:
+                    self._aside.remove(batch.aside)
+                    batch.aside.safe.set()
+            return
+        with self._lock:
+            sender = self._senders[batch.token]
+            sender.confirmed = sender.confirmed or lost < batch.lines or not batch.lines
+            sender.settled = max(sender.settled, batch.last)
+            sender.bytes = max(0, sender.bytes - _size(batch))
+            sender.lines = max(0, sender.lines - batch.lines)
+            sender.told = False
+            for gap in batch.gaps:
+                if sender.gaps.get(gap.reason) == gap:
+                    del sender.gaps[gap.reason]
+            if lost:
+                _add_gap(sender, reason, lost, *_span(batch.body))
+        with self._changed:
+            self._changed.notify_all()
+
+    def forget(self, token: str) -> int:
+        """The lab will never take points of this sender. Returns how many are dropped; nobody could be told."""
+        with self._lock:
+            sender = self._senders.pop(token, None)
+            if sender is None:
+                return 0
+            with self._transaction():
+                for table in ("batch", "gap"):
+                    self._database.execute(f"DELETE FROM {table} WHERE sender = ?", (sender.id,))  # noqa: S608 - our words
+                self._database.execute("DELETE FROM sender WHERE id = ?", (sender.id,))
+            return sender.lines
+
+    def release(self, token: str) -> None:
+        """Nothing of this sender is on the wire any more."""
+        with self._lock:
+            if token in self._senders:
+                self._senders[token].under_way = self._senders[token].settled
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Points and bytes that are not settled."""
+        with self._lock:
+            every = self._senders.values()
+            return sum(s.lines for s in every), sum(s.bytes for s in every)
+
+    def close(self) -> None:
+        """What is on disk stays there. Points held aside are not safe; their `put` raises."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._writer.join(10)
+        with self._lock:
+            for put in self._aside:
+                put.error = SpoolFull("the agent ends")
+                put.safe.set()
+            self._database.close()
+
+    # ------------------------------------------------------------ the thread that writes
+    def _write(self) -> None:
+        written = 0.0
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._puts or self._closed, 1.0)
+                if not self._puts and self._closed:
+                    return
+            pause = written + COMMIT_SECONDS - time.monotonic()
+            if pause > 0 and not self._closed:
+                time.sleep(pause)
+            with self._changed:
+                puts, self._puts = self._puts, []
+            if puts or self._dirty():
+                self._commit(puts)
+                written = time.monotonic()
+
+    def _dirty(self) -> bool:
+        with self._lock:
+            return any(s.settled > s.cleaned or not s.told for s in self._senders.values())
+
+    def _commit(self, puts: list[_Put]) -> None:
+        with self._lock:
+            try:
+                with self._transaction():
+                    self._clean()
+                    for put in puts:
+                        self._insert(put)
+                    self._bound()
+            except sqlite3.Error as error:
+                self._reload()
+                self._hold(puts, error)
+                return
+            for sender in self._senders.values():
+                sender.cleaned, sender.told = sender.settled, True
+        for put in puts:
+            put.safe.set()
+        if puts:
+            self._on_put()
+
+    def _hold(self, puts: list[_Put], error: sqlite3.Error) -> None:
+        """The disk takes nothing: the uplink may, before whoever waits in `put` gives up."""
+        log.warning("the spool's disk takes nothing: %s", error)
+        for put in puts:
+            put.error = error
+            if sum(len(one.body) for one in self._aside) + len(put.body) > ASIDE_BYTES:
+                put.safe.set()
+            else:
+                put.error = None
+                self._aside.append(put)
+        self._on_put()
+
+    def _insert(self, put: _Put) -> None:
+        sender = self._senders.get(put.token)
+        if sender is None:
+            added = self._database.execute("INSERT INTO sender (token, confirmed) VALUES (?, 0)", (put.token,))
+            sender = _Sender(int(added.lastrowid or 0), put.token, confirmed=not put.token)
+            self._senders[put.token] = sender
+        self._database.execute(
+            "INSERT INTO batch (sender, lines, body) VALUES (?, ?, ?)", (sender.id, put.lines, put.body)
+        )
+        sender.bytes += len(put.body) + 1
+        sender.lines += put.lines
+
+    def _clean(self) -> None:
+        """Remove what is settled, and keep the gaps and who is confirmed."""
+        for sender in self._senders.values():
+            if sender.settled > sender.cleaned:
+                self._database.execute(
+                    "DELETE FROM batch WHERE sender = ? AND id <= ?", (sender.id, sender.settled)
+                )
+            if not sender.told:
+                self._database.execute(
+                    "UPDATE sender SET confirmed = ? WHERE id = ?", (sender.confirmed, sender.id)
+                )
+                self._keep_gaps(sender)
+
+    def _keep_gaps(self, sender: _Sender) -> None:
+        self._database.execute("DELETE FROM gap WHERE sender = ?", (sender.id,))
+        self._database.executemany(
+            "INSERT INTO gap VALUES (?, ?, ?, ?, ?)",
+            [(sender.id, g.reason, g.lost, g.first_ns, g.last_ns) for g in sender.gaps.values()],
+        )
+
+    def _bound(self) -> None:
+        while (sender := self._too_large()) is not None and self._drop_oldest(sender):
+            pass
+
+    def _too_large(self) -> _Sender | None:
+        strangers = [s for s in self._senders.values() if not s.confirmed]
+        if sum(s.bytes for s in strangers) > self._limit * UNCONFIRMED:
+            return max(strangers, key=lambda s: s.bytes)
+        if sum(s.bytes for s in self._senders.values()) > self._limit:
+            return max(self._senders.values(), key=lambda s: s.bytes)
+        return None
+
+    def _drop_oldest(self, sender: _Sender) -> bool:
+        row = self._database.execute(
+            "SELECT id, lines, body FROM batch WHERE sender = ? AND id > ? ORDER BY id LIMIT 1",
+            (sender.id, max(sender.settled, sender.under_way)),
+        ).fetchone()
+        if row is None:
+            return False
+        self._database.execute("DELETE FROM batch WHERE id = ?", (row[0],))
+        sender.bytes -= len(row[2]) + 1
+        sender.lines -= row[1]
+        _add_gap(sender, FULL, row[1], *_span(row[2]))
+        self._keep_gaps(sender)
+        return True
+
+    # ------------------------------------------------------------ the file
+    def _load(self) -> None:
+        rows = self._database.execute(
+            "SELECT s.id, s.token, s.confirmed, COALESCE(SUM(LENGTH(b.body) + 1), 0), COALESCE(SUM(b.lines), 0)"
+            " FROM sender s LEFT JOIN batch b ON b.sender = s.id GROUP BY s.id"
+        ).fetchall()
+        for id_, token, confirmed, size, lines in rows:
+            self._senders[token] = _Sender(id_, token, bool(confirmed), size, lines)
+        by_id = {sender.id: sender for sender in self._senders.values()}
+        for id_, reason, lost, first, last in self._database.execute("SELECT * FROM gap"):
+            if id_ in by_id:
+                by_id[id_].gaps[reason] = Gap(lost, first, last, reason)
+
+    def _reload(self) -> None:
+        """After a transaction that failed: what the database says, and how far the uplink is."""
+        before, self._senders = self._senders, {}
+        self._load()
+        for token, sender in self._senders.items():
+            old = before.get(token)
+            if old is not None:
+                sender.settled, sender.under_way, sender.told = old.settled, old.under_way, False
+                gone = self._database.execute(
+                    "SELECT COALESCE(SUM(LENGTH(body) + 1), 0), COALESCE(SUM(lines), 0) FROM batch"
+                    " WHERE sender = ? AND id <= ?",
+                    (sender.id, old.settled),
+                ).fetchone()
+                sender.bytes, sender.lines = sender.bytes - gone[0], sender.lines - gone[1]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._database.execute("COMMIT")
+        except BaseException:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _connect(path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        aside = path.with_name(f"{path.name}.broken-{int(time.time())}")
+        log.error("the spool %s is damaged (%s): it is kept as %s, and a new one begins", path, error, aside.name)  # noqa: TRY400
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        path.rename(aside)
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
+    try:
+        path.chmod(0o600)  # it holds the tokens of who waits
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA cache_size=-2000")
+        database.executescript(_SCHEMA)
+        if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("its check fails")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _size(batch: Batch) -> int:
+    """What its rows took: the body without the gaps' lines, and one more for each joint."""
+    return len(batch.body) + 1 - sum(len(gap.line()) + 1 for gap in batch.gaps)
+
+
+def _span(body: bytes) -> tuple[int, int]:
+    """First and last time of these lines; zeros where none can be read."""
+    times = [int(t) for line in body.split(b"\n") if (t := line.rsplit(b" ", 1)[-1]).lstrip(b"-").isdigit()]
+    return (min(times), max(times)) if times else (0, 0)
+
+
+def _add_gap(sender: _Sender, reason: str, lost: int, first: int, last: int) -> None:
+    gap = sender.gaps.get(reason)
+    sender.gaps[reason] = gap.with_more(lost, first, last) if gap else Gap(lost, first, last, reason)
+    sender.told = False

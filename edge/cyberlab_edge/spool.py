@@ -70,6 +70,12 @@ class Batch:
     gaps: tuple[Gap, ...] = ()
     aside: _Put | None = None
 
+    @property
+    def points(self) -> bytes:
+        """The body without the gaps' lines."""
+        told = sum(len(gap.line()) + 1 for gap in self.gaps)
+        return self.body[: max(0, len(self.body) - told)]
+
 
 @dataclass
 class _Put:
@@ -190,14 +196,14 @@ class Spool:
             sender = self._senders[batch.token]
             sender.confirmed = sender.confirmed or lost < batch.lines or not batch.lines
             sender.settled = max(sender.settled, batch.last)
-            sender.bytes = max(0, sender.bytes - _size(batch))
+            sender.bytes = max(0, sender.bytes - len(batch.points) - bool(batch.points))
             sender.lines = max(0, sender.lines - batch.lines)
             sender.told = False
             for gap in batch.gaps:
                 if sender.gaps.get(gap.reason) == gap:
                     del sender.gaps[gap.reason]
             if lost:
-                _add_gap(sender, reason, lost, *_span(batch.body))
+                _add_gap(sender, reason, lost, *_span(batch.points))
         with self._changed:
             self._changed.notify_all()
 
@@ -245,7 +251,7 @@ class Spool:
             with self._changed:
                 self._changed.wait_for(lambda: self._puts or self._closed, 1.0)
                 if not self._puts and self._closed:
-                    return
+                    break
             pause = written + COMMIT_SECONDS - time.monotonic()
             if pause > 0 and not self._closed:
                 time.sleep(pause)
@@ -254,6 +260,7 @@ class Spool:
             if puts or self._dirty():
                 self._commit(puts)
                 written = time.monotonic()
+        self._commit([])
 
     def _dirty(self) -> bool:
         with self._lock:
@@ -293,7 +300,9 @@ class Spool:
     def _insert(self, put: _Put) -> None:
         sender = self._senders.get(put.token)
         if sender is None:
-            added = self._database.execute("INSERT INTO sender (token, confirmed) VALUES (?, 0)", (put.token,))
+            added = self._database.execute(
+                "INSERT INTO sender (token, confirmed) VALUES (?, 0)", (put.token,)
+            )
             sender = _Sender(int(added.lastrowid or 0), put.token, confirmed=not put.token)
             self._senders[put.token] = sender
         self._database.execute(
@@ -396,7 +405,9 @@ def _open(path: Path) -> sqlite3.Connection:
         if isinstance(error, sqlite3.OperationalError):
             raise
         aside = path.with_name(f"{path.name}.broken-{int(time.time())}")
-        log.error("the spool %s is damaged (%s): it is kept as %s, and a new one begins", path, error, aside.name)  # noqa: TRY400
+        log.warning(
+            "the spool %s is damaged (%s): it is kept as %s, and a new one begins", path, error, aside.name
+        )
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         path.rename(aside)
@@ -417,11 +428,6 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
-
-
-def _size(batch: Batch) -> int:
-    """What its rows took: the body without the gaps' lines, and one more for each joint."""
-    return len(batch.body) + 1 - sum(len(gap.line()) + 1 for gap in batch.gaps)
 
 
 def _span(body: bytes) -> tuple[int, int]:

@@ -84,10 +84,15 @@ async def _until_told(config: Config) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python3 -m cyberlab_edge.agent", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        prog="python3 -m cyberlab_edge.agent",
+        description=__doc__,
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument(
-        "--config", type=Path, default=Path("/etc/cyberlab/agent.json"), help="written by the lab when it enrols"
+        "--config",
+        type=Path,
+        default=Path("/etc/cyberlab/agent.json"),
+        help="written by the lab when it enrols",
     )
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)

@@ -99,7 +99,9 @@ class Link:
                     seconds = ANSWER_SECONDS if self._wire else None
                     hearing = asyncio.ensure_future(socket.recv())
                     done, _ = await asyncio.wait(
-                        {hearing, sending}, timeout=seconds or PING_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                        {hearing, sending},
+                        timeout=seconds or PING_SECONDS,
+                        return_when=asyncio.FIRST_COMPLETED,
                     )
                     if sending in done:
                         hearing.cancel()
@@ -145,7 +147,9 @@ class Link:
     def _settle(self, batch: Batch, answer: Answer) -> None:
         if answer.verdict is Verdict.TAKEN:
             if answer.lost:
-                log.warning("%d of %d readings were refused: %s", answer.lost, batch.lines, answer.refused[:3])
+                log.warning(
+                    "%d of %d readings were refused: %s", answer.lost, batch.lines, answer.refused[:3]
+                )
                 self._refused[batch.token].extend(answer.refused)
             self._spool.settle(batch, answer.lost)
         elif answer.verdict is Verdict.NEVER:

@@ -12,7 +12,9 @@ from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import COMMON, Store, database_of
 
 
-def paced(pace: Pace, store: Store, owner: str, body: bytes, tags: Mapping[str, str], until_ns: int | None = None) -> Written:
+def paced(
+    pace: Pace, store: Store, owner: str, body: bytes, tags: Mapping[str, str], until_ns: int | None = None
+) -> Written:
     """`take` for a user: every line counts towards the owner's quota, also one that is then refused.
 
     Raises:
@@ -38,7 +40,8 @@ def take(
 ) -> Written:
     """Write the good lines of `body` with `tags` stamped on each; name the others.
 
-    `until_ns`: lines of a later time are refused. `owner` is a user or group; with `common` it is `store.FLEET` or `store.LAB` itself.
+    `owner` is a user or group; with `common` it is `store.FLEET` or `store.LAB` itself. Lines of a later time than
+    `until_ns` are refused.
 
     Raises:
         PartDown: ``database-down``. Nothing is lost if the caller sends the same lines again.

@@ -94,7 +94,8 @@ class Tokens:
         """The enrolled device whose certificate has this SHA-256 (hex); of its agent, so without a deployment.
 
         Raises:
-            NotSignedIn: ``certificate-refused``: no device of this lab has it, or it was withdrawn. PartDown: as `sender`.
+            NotSignedIn: ``certificate-refused``: no device of this lab has it, or it was withdrawn.
+            PartDown: as `sender`.
         """
         sender = self._found(fingerprint)
         if sender is None or not sender.agent or sender.ended is not None:

@@ -20,8 +20,9 @@ from anyio.to_thread import run_sync
 from cyberlab.wire import Written
 from cyberlab_edge.answers import Answer, Verdict
 from cyberlab_edge.frames import BODY_LINES, FRAME_BYTES, PATH, REASONS, BadFrame, Frame, pack_answer, unpack
-from websockets.asyncio.server import Request, Response, ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
 from cyberlab_hub.ingest.intake import paced, take

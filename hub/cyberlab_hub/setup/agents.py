@@ -37,7 +37,11 @@ def ensure(settings: Settings, engine: docker.DockerClient, database: Database, 
         return False
     wanted = json.dumps(configuration(settings, name), sort_keys=True)
     there = container.exec_run(["cat", CONFIG])
-    if there.exit_code == 0 and there.output.decode() == wanted and _holds_a_certificate(container, database, name):
+    if (
+        there.exit_code == 0
+        and there.output.decode() == wanted
+        and _holds_a_certificate(container, database, name)
+    ):
         return False
     pem, fingerprint = certs.device(settings, name)
     with database.session() as session:

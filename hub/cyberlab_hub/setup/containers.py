@@ -134,7 +134,9 @@ def pi(settings: Settings, number: int) -> Part:
         env=_engine_env(settings, settings.ingest_url.removeprefix("https://")) | {"LAB_INTAKE": INTAKE},
         certs=("ca.crt",),
         # what waits for the uplink has a disk of its own: no container of a user can fill it
-        disks=(*docker_disk, (SPOOL, Disk(spool_disk(name), SPOOL_DISK_MB, mode=0o700))) if docker_disk else (),
+        disks=(*docker_disk, (SPOOL, Disk(spool_disk(name), SPOOL_DISK_MB, mode=0o700)))
+        if docker_disk
+        else (),
         engine=True,
         memory_mb=settings.pi_memory_mb,
         cpus=settings.pi_cpus,

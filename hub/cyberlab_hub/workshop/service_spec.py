@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from cyberlab_edge.device import INTAKE
+
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop import limits
 from cyberlab_hub.workshop.nodes import selector

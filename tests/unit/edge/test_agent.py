@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,8 +12,14 @@ from pathlib import Path
 
 import pytest
 from cyberlab_edge.agent.config import Config, load
+from cyberlab_edge.spool import Spool
 
-GOOD = {"device": "pi01", "gateway": "https://10.0.0.1:8443", "token_file": "/t", "ca_file": "/c"}
+GOOD = {"device": "pi01", "uplink": "wss://10.0.0.1:8445/api/v1/uplink", "pem_file": "/t", "ca_file": "/c"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def write(path: Path, content: object) -> Path:
@@ -35,6 +42,10 @@ def test_the_least_and_the_newest(tmp_path: Path) -> None:
         ({**GOOD, "interval_s": 0}, "0.1 to 3600"),
         ({**GOOD, "interval_s": True}, "0.1 to 3600"),
         ({**GOOD, "simulated": "yes"}, "true or false"),
+        ({**GOOD, "uplink": "ws://10.0.0.1:8445/"}, "wss://"),
+        ({**GOOD, "spool_mb": 0}, "1 to 1e\\+06 MB"),
+        ({**GOOD, "spool": 1}, "'spool'"),
+        ({**GOOD, "intake": "8087"}, "172.17.0.1:8087"),
     ],
 )
 def test_a_wrong_file_names_file_and_key(tmp_path: Path, content: object, words: str) -> None:
@@ -44,10 +55,9 @@ def test_a_wrong_file_names_file_and_key(tmp_path: Path, content: object, words:
 
 
 def test_it_outlives_a_missing_gateway_and_stops_within_a_second(tmp_path: Path) -> None:
-    files = {"token_file": str(tmp_path / "token"), "ca_file": str(tmp_path / "ca")}
-    config = write(
-        tmp_path / "a.json", {**GOOD, **files, "gateway": "https://127.0.0.1:9", "interval_s": 0.1}
-    )
+    files = {"pem_file": str(tmp_path / "pem"), "ca_file": str(tmp_path / "ca"), "spool": str(tmp_path / "s.db")}
+    there = {"uplink": "wss://127.0.0.1:9/x", "intake": f"127.0.0.1:{free_port()}", "interval_s": 0.1}
+    config = write(tmp_path / "a.json", {**GOOD, **files, **there})
     agent = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "cyberlab_edge.agent", "--config", str(config)],
         stderr=subprocess.PIPE,
@@ -60,6 +70,11 @@ def test_it_outlives_a_missing_gateway_and_stops_within_a_second(tmp_path: Path)
     _, err = agent.communicate(timeout=10)
     assert time.monotonic() - begun < 1
     assert agent.returncode == 0, err
+    spool = Spool(tmp_path / "s.db")
+    kept = spool.next()
+    spool.close()
+    assert kept is not None
+    assert kept.body.startswith(b"system ")
     assert "readings are kept here and sent later" in err
 
 

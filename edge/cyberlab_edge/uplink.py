@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cyberlab_edge.answers import Answer, Verdict
-from cyberlab_edge.device import BRIDGE
+from cyberlab_edge.device import HERE
 
 SECONDS = 10.0
 """Longest wait for a connection and for an answer."""
@@ -32,7 +32,7 @@ class Uplink:
         """
         parts = urlsplit(gateway)
         self._tls = parts.scheme == "https"
-        if not parts.hostname or not (self._tls or (parts.scheme == "http" and parts.hostname == BRIDGE)):
+        if not parts.hostname or not (self._tls or (parts.scheme == "http" and parts.hostname in HERE)):
             raise ValueError(f"CYBERLAB_GATEWAY must look like https://10.0.0.1:8443, not {gateway!r}")
         self._host, self._port = parts.hostname, parts.port or (443 if self._tls else 80)
         self._device = device

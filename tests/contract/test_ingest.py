@@ -3,142 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import signal
-import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pandas as pd
 import pytest
-from cyberlab import reader
 from cyberlab_edge.uplink import Answer, Uplink, Verdict
 from cyberlab_hub import certs
-from cyberlab_hub.errors import HubError
-from cyberlab_hub.ingest.influx1 import Influx1Store
-from cyberlab_hub.ingest.store import FLEET, database_of
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings
-from influx_server import Server, free_port, make_server, need_influxd
+from gateway_process import Gateway, make_gateway, set_up
+from influx_server import need_influxd
 
 OWNER = "anna"
-PROGRAM = """
-import sys, time
-from cyberlab_edge import flush, publish
-for i in range(int(sys.argv[1])):
-    publish("count", i, unit="1")
-    time.sleep(float(sys.argv[2]))
-print("published", flush=True)
-sys.exit(0 if flush(60) else 3)
-"""
-SERVE = (
-    "import sys; from cyberlab_hub.ingest.__main__ import serve; from cyberlab_hub.settings import load;"
-    " serve(load(), port=int(sys.argv[1]))"
-)
-
-
-@dataclass(frozen=True)
-class Gateway:
-    settings: Settings
-    influx: Server
-    port: int
-
-    @contextmanager
-    def running(self) -> Iterator[subprocess.Popen[bytes]]:
-        env = {
-            **os.environ,
-            "CYBERLAB_STATE": str(self.settings.state),
-            "CYBERLAB_SUBNET": self.settings.subnet,
-            "CYBERLAB_INFLUX_URL": self.influx.url,
-        }
-        process = subprocess.Popen([sys.executable, "-c", SERVE, str(self.port)], env=env)
-        try:
-            wait_for(lambda: process.poll() is None and self.health() is not None, 30)
-            yield process
-        finally:
-            process.terminate()
-            process.wait(10)
-
-    def health(self) -> int | None:
-        try:
-            return httpx.get(
-                f"{self.url}/health", verify=self._context(), trust_env=False, timeout=5
-            ).status_code
-        except httpx.HTTPError:
-            return None
-
-    def _context(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.settings.certs / "ca.crt")
-
-    @property
-    def url(self) -> str:
-        return f"https://127.0.0.1:{self.port}"
-
-    def token(self, owner: str, kind: str = "deployment") -> Path:
-        """A token for pi01 in the lab's database, and the file in which a device has it."""
-        token = secrets.token_hex(8)
-        row = IngestToken(
-            hash=hashlib.sha256(token.encode()).hexdigest(),
-            kind=kind,
-            owner=owner,
-            deployment="d1" if kind == "deployment" else None,
-            name="greenhouse",
-            devices=["pi01"],
-            created=now(),
-        )
-        database = Database.open(self.settings.db_url)
-        with database.session() as session:
-            session.add(row)
-        database.close()
-        path = self.settings.state / f"{token}.token"
-        path.write_text(token)
-        return path
-
-    def env(self, token_file: Path, device: str = "pi01") -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "CYBERLAB_GATEWAY": self.url,
-            "CYBERLAB_DEVICE": device,
-            "CYBERLAB_TOKEN_FILE": str(token_file),
-            "CYBERLAB_CA_FILE": str(self.settings.certs / "ca.crt"),
-        }
-
-    def program(self, token_file: Path, *args: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", PROGRAM, *args]
-        return subprocess.Popen(
-            command, env=self.env(token_file), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def store(self) -> Influx1Store:
-        return Influx1Store(self.influx.url, self.influx.password, "derive")
-
-    def read(self, owner: str, measurement: str, database: str | None = None) -> pd.DataFrame:
-        store = self.store()
-
-        @contextmanager
-        def query(influxql: str, _: str) -> Iterator[Iterator[bytes]]:
-            yield store.query(owner, database or database_of(owner), influxql)
-
-        try:
-            return reader.read(query, measurement, start="-1h", layout="long")
-        finally:
-            store.close()
-
-
-def wait_for(done: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -162,24 +47,6 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def owner() -> str:
     """A user of one test."""
     return f"anna-{secrets.token_hex(4)}"
-
-
-def make_gateway(tmp_path: Path) -> Gateway:
-    """Certificates, secrets and database as set-up makes them; nothing runs yet."""
-    influx = make_server(tmp_path)
-    # 127.0.0.0/16: the host's own address on the devices' network is 127.0.0.1
-    settings = Settings(state=tmp_path / "state", subnet="127.0.0.0/16")
-    certs.ensure(settings)
-    settings.secrets.mkdir()
-    (settings.secrets / "influx.admin").write_text(influx.password)
-    (settings.secrets / "influx.derive").write_text("derive")
-    return Gateway(settings, influx, free_port())
-
-
-def set_up(gateway: Gateway) -> None:
-    store = gateway.store()
-    store.set_up()
-    store.close()
 
 
 def assert_all_there(frame: pd.DataFrame, points: int) -> None:
@@ -344,7 +211,7 @@ def test_plain_http_and_an_unknown_authority_get_nowhere(
     running: Gateway, owner: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match="https"):
-        Uplink("http://127.0.0.1:1", device="pi01", token_file="t", ca_file="c")
+        Uplink("http://10.0.0.1:1", device="pi01", token_file="t", ca_file="c")
     strangers = Settings(state=tmp_path / "other", subnet="127.0.0.0/16")
     certs.ensure(strangers)
     token = running.token(owner)
@@ -352,51 +219,3 @@ def test_plain_http_and_an_unknown_authority_get_nowhere(
     answer = link.send(b"t value=1 %d" % time.time_ns())
     assert answer.verdict is Verdict.LATER
     assert "certificate verify failed" in answer.reason
-
-
-# ---------------------------------------------------------------- the agent
-def test_the_agent_reports_its_device_to_the_fleet(running: Gateway, owner: str, tmp_path: Path) -> None:
-    token = running.token(FLEET, kind="device")
-    config = tmp_path / "agent.json"
-    env = running.env(token)
-    config.write_text(
-        f'{{"device": "pi01", "gateway": "{running.url}", "token_file": "{token}",'
-        f' "ca_file": "{env["CYBERLAB_CA_FILE"]}", "interval_s": 0.2, "simulated": false}}'
-    )
-    agent = subprocess.Popen(
-        [sys.executable, "-m", "cyberlab_edge.agent", "--config", str(config)], stderr=subprocess.PIPE
-    )
-    try:
-        time.sleep(2.5)
-    finally:
-        begun = time.monotonic()
-        agent.terminate()
-        _, err = agent.communicate(timeout=10)
-    assert time.monotonic() - begun < 1
-    assert agent.returncode == 0, err
-    frame = running.read(owner, "system", FLEET)
-    assert len(frame) >= 8
-    assert set(frame["device"]) == {"pi01"}
-    assert "deployment" not in frame
-    assert frame["cpu_percent"].between(0, 100).all()
-    assert (frame["memory_mb"] > 10).all()
-
-
-def test_the_gateway_says_why_it_cannot_start(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "cyberlab_hub.ingest"],
-        env={**os.environ, "CYBERLAB_STATE": str(tmp_path / "nothing")},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("The ingest gateway cannot start:")
-    assert "Traceback" not in done.stderr
-
-
-def test_errors_of_the_store_are_hub_errors(gateway: Gateway) -> None:
-    store = gateway.store()
-    with pytest.raises(HubError):
-        store.ping()
-    store.close()

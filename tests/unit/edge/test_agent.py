@@ -55,7 +55,11 @@ def test_a_wrong_file_names_file_and_key(tmp_path: Path, content: object, words:
 
 
 def test_it_outlives_a_missing_gateway_and_stops_within_a_second(tmp_path: Path) -> None:
-    files = {"pem_file": str(tmp_path / "pem"), "ca_file": str(tmp_path / "ca"), "spool": str(tmp_path / "s.db")}
+    files = {
+        "pem_file": str(tmp_path / "pem"),
+        "ca_file": str(tmp_path / "ca"),
+        "spool": str(tmp_path / "s.db"),
+    }
     there = {"uplink": "wss://127.0.0.1:9/x", "intake": f"127.0.0.1:{free_port()}", "interval_s": 0.1}
     config = write(tmp_path / "a.json", {**GOOD, **files, **there})
     agent = subprocess.Popen(

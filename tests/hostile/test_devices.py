@@ -7,17 +7,25 @@ import random
 import socket
 import ssl
 import threading
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cyberlab_edge.answers import Answer, Verdict
+from cyberlab_edge.frames import PATH, Frame, unpack_answer
 from cyberlab_hub.ingest.store import FLEET, database_of
+from cyberlab_hub.ingest.uplink import UPLINK_PORT
 from cyberlab_hub.setup.cluster import rotate_join_token
 from cyberlab_hub.setup.engines import workshop_engine
 from hostile.attack import Attack, Scene, table
 from hostile.scene import Someone, small_spec, wait_until
 from hostile.watch import memory_free
+from websockets.sync.client import connect
 
 MB = 2**20
 NOW = 1_700_000_000_000_000_000
@@ -205,26 +213,51 @@ def _replay(scene: Scene) -> None:
     assert answer.text.strip().endswith(",100"), answer.text
 
 
-# ---------------------------------------------------------------- a device's own token
-def agents_token(scene: Scene) -> str:
-    node = docker.from_env().containers.get(f"{scene.settings.name}-{scene.ben.device}")
-    return str(node.exec_run(["cat", "/etc/cyberlab/agent.token"]).output.decode().strip())
+# ---------------------------------------------------------------- a device's own certificate
+def uplink(scene: Scene, device: str, token: str, lines: bytes) -> Answer:
+    """What the gateway answers to a batch on an uplink with the certificate stolen from that Pi."""
+
+    def stolen() -> Path:
+        node = docker.from_env().containers.get(f"{scene.settings.name}-{device}")
+        path = Path(scene.keep(tempfile.TemporaryDirectory())) / "agent.pem"
+        path.write_bytes(node.exec_run(["cat", "/etc/cyberlab/agent.pem"]).output)
+        return path
+
+    context = ssl.create_default_context(cafile=scene.settings.certs / "ca.crt")
+    context.load_cert_chain(scene.once(f"certificate of {device}", stolen))
+    url = f"wss://{scene.settings.gateway('devices')}:{UPLINK_PORT}{PATH}"
+    with connect(url, ssl=context, compression=None, proxy=None) as socket:
+        socket.send(Frame(1, token, lines).pack())
+        return unpack_answer(socket.recv(30))[1]
 
 
 def _agent_into_a_users_database(scene: Scene) -> None:
-    """Whoever owns a Pi has its agent's token: it writes about that Pi, into the fleet's database."""
-    token, device = agents_token(scene), scene.ben.device
+    """Whoever owns a Pi has its agent's certificate: it writes about that Pi, into the fleet's database."""
     line = f"agentx,owner={scene.ben.name} value=1 {NOW}".encode()
-    assert send(scene, token, device, line).status_code == 200, "the token is no good"
+    answer = uplink(scene, scene.ben.device, "", line)
+    assert (answer.verdict, answer.lost) == (Verdict.TAKEN, 0), "the certificate is no good"
     assert "agentx" not in everything_of(scene.ben)
     assert "agentx" not in everything_of(scene.mallory)
 
 
 def _agent_as_another_device(scene: Scene) -> None:
-    token = agents_token(scene)
-    assert send(scene, token, another_device(scene), f"x value=1 {NOW}".encode()).status_code == 403
     claim = f"agenty,device={another_device(scene)} value=1 {NOW}".encode()
-    assert send(scene, token, scene.ben.device, claim).json()["written"] == 0
+    answer = uplink(scene, scene.ben.device, "", claim)
+    assert (answer.verdict, answer.lost) == (Verdict.TAKEN, 1)
+
+
+def _stolen_token_on_another_uplink(scene: Scene) -> None:
+    answer = uplink(scene, another_device(scene), scene.ben.stolen_token, f"x value=1 {NOW}".encode())
+    assert answer.verdict is Verdict.NEVER
+
+
+def _fingerprint_as_a_token(scene: Scene) -> None:
+    """The hash that the lab knows a device by is in every handshake: it must open nothing."""
+    uplink(scene, scene.ben.device, "", f"agentz value=1 {NOW}".encode())
+    pem = scene.once(f"certificate of {scene.ben.device}", Path).read_bytes()
+    fingerprint = x509.load_pem_x509_certificate(pem).fingerprint(SHA256()).hex()
+    assert send(scene, fingerprint, scene.ben.device, f"x value=1 {NOW}".encode()).status_code == 401
+    assert uplink(scene, scene.ben.device, fingerprint, f"x value=1 {NOW}".encode()).verdict is Verdict.NEVER
 
 
 # ---------------------------------------------------------------- lines
@@ -422,6 +455,8 @@ ATTACKS = (
     _attack("replay", "sends a batch five times", "one point each", "InfluxDB", _replay),
     _attack("agent-into-a-database", "writes as the Pi's agent about Ben", "it stays in the fleet's database", "gateway", _agent_into_a_users_database),
     _attack("agent-as-another", "writes as another Pi's agent", "refused", "gateway", _agent_as_another_device),
+    _attack("token-on-another-uplink", "uses Ben's token with another Pi's certificate", "refused", "gateway", _stolen_token_on_another_uplink),
+    _attack("fingerprint-as-a-token", "uses the hash of a device's certificate as a token", "401", "token", _fingerprint_as_a_token),
     *(_attack(f"line-{name}", f"sends {lines[:60]!r}", "no other device, no second line", "gateway", _odd(lines)) for name, lines in ODD_LINES.items()),
     _attack("gzip-bomb", "sends 200 MB in a few KB", "it is not unpacked", "gateway", _gzip_bomb),
     _attack("endless-batch", "sends a batch without end", "413, not taken", "gateway", _endless_batch),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cyberlab_hub.errors import NotAllowed, NotSignedIn, PartDown
-from cyberlab_hub.ingest.tokens import FRESH, STALE, Tokens
+from cyberlab_hub.ingest.tokens import FRESH, LATE, STALE, Tokens
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 
@@ -53,13 +54,39 @@ def test_a_deployment_and_an_agent(database: Database) -> None:
     add(database, "one")
     add(database, "two", kind="device", owner="fleet")
     tokens = Tokens(database)
-    program, agent = tokens.sender("one"), tokens.sender("two")
+    program, agent = tokens.sender("one"), tokens.device(hashlib.sha256(b"two").hexdigest())
     assert (program.owner, program.agent) == ("anna", False)
     assert program.tags("pi02") == {"device": "pi02", "deployment": "greenhouse"}
     assert (agent.owner, agent.agent, agent.tags("pi01")) == ("fleet", True, {"device": "pi01"})
     with pytest.raises(NotAllowed) as error:
         program.tags("pi03")
     assert error.value.code == "device-not-yours"
+
+
+def test_a_certificate_is_no_token_and_a_token_no_certificate(database: Database) -> None:
+    add(database, "one")
+    add(database, "two", kind="device", owner="fleet")
+    tokens = Tokens(database)
+    for asked in (tokens.sender, tokens.sender_on_device):
+        with pytest.raises(NotSignedIn, match="token"):
+            asked("two")
+    with pytest.raises(NotSignedIn) as error:
+        tokens.device(hashlib.sha256(b"one").hexdigest())
+    assert error.value.code == "certificate-refused"
+
+
+def test_a_withdrawn_token_is_known_on_its_device_for_a_while(database: Database) -> None:
+    add(database, "one")
+    revoke(database, "one")
+    sender = Tokens(database).sender_on_device("one")
+    assert sender.owner == "anna"
+    assert sender.ended is not None
+    with database.session() as session:
+        row = session.get(IngestToken, hashlib.sha256(b"one").hexdigest())
+        assert row is not None
+        row.revoked = now() - LATE - timedelta(seconds=1)
+    with pytest.raises(NotSignedIn):
+        Tokens(database).sender_on_device("one")
 
 
 @pytest.mark.parametrize("token", ["", "nobody", "one ", "x" * 10_000, "ö"])

@@ -102,7 +102,7 @@ def parts(settings: Settings) -> list[containers.Part]:
 
 def test_every_part_that_keeps_users_work_keeps_it_on_a_disk_of_its_own(tmp_path: Path) -> None:
     found = [disk.name for part in parts(Settings(state=tmp_path)) for _, disk in part.disks]
-    assert sorted(found) == ["engine", "influxdb", "pi01", "registry", "swarm"]
+    assert sorted(found) == ["engine", "influxdb", "pi01", "pi01-spool", "registry", "swarm"]
     for part in parts(Settings(state=tmp_path)):
         assert part.volume in dict(part.disks), part.name
 

@@ -6,8 +6,8 @@ import gzip
 import random
 import socket
 import ssl
-import threading
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -20,10 +20,10 @@ from fastapi.responses import JSONResponse, Response
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
 from cyberlab_hub.ingest import v2
 from cyberlab_hub.ingest.bodies import TooLarge, read
-from cyberlab_hub.ingest.intake import paced, take
+from cyberlab_hub.ingest.intake import paced
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import BUSY, Note, Refusals, logged
-from cyberlab_hub.ingest.store import FLEET, Store
+from cyberlab_hub.ingest.store import Store
 from cyberlab_hub.ingest.tokens import Sender, Tokens
 
 AT_WORK = 8
@@ -91,12 +91,14 @@ class _Gate:
         sender: Sender | None = None
         try:
             # who is it, before a byte of the body is taken
-            sender = await run_sync(self._sender, ways.token(request), limiter=self._limiter)
+            sender = await run_sync(self._tokens.sender, ways.token(request), limiter=self._limiter)
             ways.check_target(request, sender)
             device = ways.device(request, sender)
             tags = sender.tags(device)
             body = await ways.body(request)
-            written = await run_sync(self._take, sender, tags, body, limiter=self._limiter)
+            written = await run_sync(
+                paced, self._pace, self._store, sender.owner, body, tags, limiter=self._limiter
+            )
         except HubError as error:
             self._refusals.refused(error, sender, device, address)
             raise
@@ -114,14 +116,6 @@ class _Gate:
             answer = {"ok": False, "detail": error.message, **v2.health("", error.message)}
             return JSONResponse(answer, status_code=503)
         return JSONResponse({"ok": True, "detail": f"InfluxDB {version}", **v2.health(version)})
-
-    def _sender(self, token: str) -> Sender:
-        return self._tokens.sender(token)
-
-    def _take(self, sender: Sender, tags: dict[str, str], body: bytes) -> Written:
-        if sender.agent:  # the lab's own: no user's quota
-            return take(self._store, FLEET, body, tags, common=True)
-        return paced(self._pace, self._store, sender.owner, body, tags)
 
 
 def _bearer(request: Request) -> str:

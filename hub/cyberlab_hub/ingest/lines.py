@@ -51,17 +51,10 @@ class Stamped:
     refused: tuple[RefusedLine, ...] = ()
 
 
-<<<<<<< HEAD
-def stamp(body: bytes, tags: Mapping[str, str]) -> Stamped:
-    """Check every line and add `tags` to it. A line that already carries one of them must carry the same value.
-
-    A tag whose text is empty is not added, and no line may carry it.
-    """
-=======
 def stamp(body: bytes, tags: Mapping[str, str], until_ns: int | None = None) -> Stamped:
     """Check every line and add `tags` to it. A line that already carries one of them must carry the same value.
 
-    `until_ns`: lines of a later time are refused.
+    A tag whose text is empty is not added, and no line may carry it. Lines of a later time than `until_ns` are refused.
     """
     stamped = _stamp(body, tags)
     return stamped if until_ns is None else _until(stamped, until_ns)
@@ -80,7 +73,6 @@ def _until(stamped: Stamped, until_ns: int) -> Stamped:
 
 
 def _stamp(body: bytes, tags: Mapping[str, str]) -> Stamped:
->>>>>>> 16c5578 (Spool on the device, uplink by WebSocket with the device's certificate (in work))
     body = body.rstrip(b"\n")
     heads = _Heads(tags)
     if _is_text(body) and BATCH.fullmatch(body):

@@ -17,7 +17,7 @@ from cyberlab_hub.ingest import app as app_module
 from cyberlab_hub.ingest.app import create_app
 from cyberlab_hub.ingest.bodies import BODY_BYTES, BODY_LINES
 from cyberlab_hub.ingest.pace import Pace
-from cyberlab_hub.ingest.store import FLEET, database_of
+from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
@@ -86,7 +86,7 @@ def test_points_land_stamped_in_the_owners_database(call: Call, store: FakeStore
 
 def test_a_devices_certificate_is_no_token(call: Call, store: FakeStore) -> None:
     assert call(Authorization="Bearer agent").status_code == 401
-    assert not store.lines
+    assert not any(store.lines.values())
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ AUDITING = [
 CODE = {
     "lab": ["hub/cyberlab_hub", "extensions/cyberlab/spec", "extensions/cyberlab/wire.py"],
     "ingest": [
+        "edge/cyberlab_edge",
         "hub/cyberlab_hub/egress.py",
         "hub/cyberlab_hub/errors.py",
         "hub/cyberlab_hub/ingest",

@@ -115,10 +115,12 @@ class ServiceLab:
 
 
 @contextmanager
-def service_lab(state: Path, workshop: FakeWorkshop | None = None, **changes: Any) -> Iterator[ServiceLab]:
+def service_lab(
+    state: Path, workshop: FakeWorkshop | None = None, store: Any = None, **changes: Any
+) -> Iterator[ServiceLab]:
     """Start the service in a thread, on a port of this machine's choice; stop it at the end."""
     settings = Settings(state=state, **changes)
-    workshop, store, hub = workshop or FakeWorkshop(), FakeStore(), FakeHub()
+    workshop, store, hub = workshop or FakeWorkshop(), store or FakeStore(), FakeHub()
     database = Database.open(settings.db_url)
     caller = Hub("http://hub.test/hub/api", lambda: "root-token", transport=hub)
     parts = assemble(settings, database, workshop, store, caller, CATALOGUE)

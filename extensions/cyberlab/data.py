@@ -13,6 +13,7 @@ from cyberlab.errors import SpecRefused, TimedOut
 from cyberlab.tables import Table
 from cyberlab.transport import Transport, path_of
 from cyberlab.wire import Device, Measurement, Share, View, Written
+from cyberlab.wire_origin import Origin, Source
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,6 +135,28 @@ class Data:
             return pieces.pieces(self._csv, measurement, chunks, **arguments)
         return reader.read(self._csv, measurement, **arguments)
 
+    def provenance(self, df: pd.DataFrame) -> Table[Origin]:
+        """Which code wrote these readings: author, image, digest, spec, Dockerfile and files of every version of every
+        deployment that was in force when they were made, the oldest first. Also of deployments that are gone, and of
+        parts of a frame: ``lab.provenance(df[df["pi01"] > 30])``. Of readings that are shared with you, environment
+        values are hidden.
+
+        Raises:
+            SpecRefused: ``frame-unknown``: not a frame of `read`. NotFound: ``origin-unknown``: they are older than
+            what the lab remembers.
+        """
+        from cyberlab import origins  # pandas takes a second to load
+
+        return Table(Origin, origins.find(self._transport, self._csv, df))
+
+    def source(self, origin: Origin, db: str = "mine") -> Source:
+        """The files of an origin's image, as they were. `db`: that of the readings.
+
+        Raises:
+            NotFound: ``source-gone``: the lab keeps the newest 256 MB of each user's files.
+        """
+        return self._transport.get("/provenance/source", Source, {"version": origin.version, "db": db})
+
     def query(self, influxql: str, db: str = "mine") -> pd.DataFrame:
         """The answer to a question in InfluxQL."""
         from cyberlab import reader  # pandas takes a second to load
@@ -203,7 +226,8 @@ class Data:
             raise SpecRefused("point-refused", f"The lab refused the reading: {answer.refused[0].reason}")
 
     def share(self, reader: str) -> Share:
-        """Let another user read your data (not change it)."""
+        """Let another user read your data (not change it), and see which code of yours wrote it: image, Dockerfile and
+        files, without the values of its environment."""
         return self._transport.put(path_of("shares", reader), Share)
 
     def unshare(self, reader: str) -> None:

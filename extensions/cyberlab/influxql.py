@@ -160,10 +160,13 @@ def in_order(measurement: str, fields: Sequence[str], tags: Sequence[str], where
     return f"SELECT {columns} FROM {ident(measurement)}{where}"  # noqa: S608 - every name is quoted
 
 
-def last_of_each(measurement: str, fields: Sequence[str], where: str, *, by_sensor: bool) -> str:
-    """One row for each series, with its last value of each field: InfluxDB reads the ends of its blocks only."""
+def last_of_each(
+    measurement: str, fields: Sequence[str], where: str, tags: Sequence[str] | None = None
+) -> str:
+    """One row for each series, with its last value of each field: InfluxDB reads the ends of its blocks only.
+    `tags`: those that make a series; None: all."""
     columns = ", ".join(f"last({ident(field)})" for field in fields)
-    groups = ", ".join(map(ident, SENSOR_TAGS)) if by_sensor else "*"
+    groups = "*" if tags is None else ", ".join(map(ident, tags))
     return f"SELECT {columns} FROM {ident(measurement)}{where} GROUP BY {groups}"  # noqa: S608 - every name is quoted
 
 

@@ -29,6 +29,7 @@ from cyberlab.influxql import (
     every_reading,
     ident,
     last_of_each,
+    span_ns,
 )
 
 Query = Callable[[str, str], AbstractContextManager[Iterable[bytes]]]
@@ -88,7 +89,7 @@ class Wanted:
         """The last reading of each series in all of the time: which there are, and what their tags say.
         `by_sensor`: of each series as `aggregated` makes them."""
         clause = self.clause(self.start, self.stop)
-        text = last_of_each(self.measurement, self.fields, clause, by_sensor=by_sensor)
+        text = last_of_each(self.measurement, self.fields, clause, SENSOR_TAGS if by_sensor else None)
         return self.rows(text, self.kinds)
 
     # ------------------------------------------------------------ answers
@@ -99,8 +100,18 @@ class Wanted:
             frame = frames.wide(rows, self.fields, known)
         else:
             frame = frames.long(rows, self.fields)
-        frame.attrs["measurement"] = self.measurement
+        # what `cyberlab.origins` needs to find out where these come from
+        frame.attrs.update(measurement=self.measurement, db=self.db, asked=self._asked())
         return frame
+
+    def _asked(self) -> dict[str, Any]:
+        where = {
+            name: [of] if isinstance(of, Scalar) else list(of) for name, of in (self.where or {}).items()
+        }
+        if self.devices is not None:
+            where["device"] = list(self.devices)
+        span = 0 if self.every is None else span_ns(self.every)
+        return {"fields": list(self.fields), "where": where, "every_ns": span}
 
     def handed_over(self, frame: pd.DataFrame) -> Any:
         """In the form of the engine."""

@@ -26,6 +26,7 @@ from cyberlab.wire import (
     Thing,
     View,
 )
+from cyberlab.wire_origin import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +124,16 @@ COLUMNS: dict[type[View], Columns] = {
         "created (UTC)": lambda t: _when(t.created),
         "MQTT user": lambda t: t.mqtt_user,
         "MQTT topic": lambda t: f"{t.mqtt_topic}/MEASUREMENT",
+    },
+    Origin: {
+        "deployment": lambda o: o.deployment or o.kind,
+        "author": lambda o: o.author,
+        "image": lambda o: o.image,
+        "digest": lambda o: o.digest.removeprefix("sha256:")[:12],
+        "since (UTC)": lambda o: _when(o.since),
+        "until (UTC)": lambda o: _when(o.until),
+        "devices": lambda o: ", ".join(o.devices),
+        "files": lambda o: ", ".join(file.path for file in o.files),
     },
     Share: {
         "owner": lambda s: s.owner,

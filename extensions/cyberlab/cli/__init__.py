@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cyberlab.cli import build, readings, run, things
+from cyberlab.cli import build, keeping, readings, run, things
 
 app = typer.Typer(
     name="cyberlab",
@@ -64,6 +64,7 @@ app.command(rich_help_panel=_DEVICES)(things.thing)
 app.add_typer(run.rm, name="rm", rich_help_panel=_DEVICES)
 app.command(rich_help_panel=_DATA)(readings.read)
 app.command(rich_help_panel=_DATA)(readings.query)
+app.command(rich_help_panel=_DATA)(keeping.provenance)
 app.command(rich_help_panel=_DATA, context_settings={"ignore_unknown_options": True})(readings.publish)
 app.command(rich_help_panel=_DATA)(readings.share)
 app.add_typer(readings.download, name="download", rich_help_panel=_DATA)

@@ -104,7 +104,7 @@ def share(
     stop: Annotated[bool, typer.Option("--stop", help="Share no longer.")] = False,
     json: Json = False,
 ) -> None:
-    """Let another user read your data, or list what is shared.
+    """Let another user read your data and see which code wrote it, or list what is shared.
 
     \b
     Examples:

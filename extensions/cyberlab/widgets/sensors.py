@@ -18,6 +18,7 @@ import anywidget
 import traitlets
 
 from cyberlab.errors import LabError
+from cyberlab.widgets import handing
 from cyberlab.widgets.anyshell import answer_in_any_shell
 from cyberlab.widgets.series import LAST_SECONDS, SPANS, Span, columns, telling, tiles
 
@@ -30,8 +31,6 @@ HERE = Path(__file__).parent
 BEAT_OVER = 15.0
 """Seconds without a beat after which nobody watches."""
 CHOICES_SECONDS = 15.0
-CSV_ROWS = 500_000
-"""About what a spreadsheet holds."""
 
 
 class SensorDashboard(anywidget.AnyWidget):
@@ -67,6 +66,8 @@ class SensorDashboard(anywidget.AnyWidget):
             "beat": self._do_beat,
             "pick": self._do_pick,
             "csv": self._do_csv,
+            "parquet": self._do_parquet,
+            "origins": self._do_origins,
         }
         self.on_msg(self._on_message)
         answer_in_any_shell(self)
@@ -107,7 +108,18 @@ class SensorDashboard(anywidget.AnyWidget):
         self._wake.set()
 
     def _do_csv(self) -> None:
-        threading.Thread(target=self._send_csv, daemon=True).start()
+        self._hand_over_later(handing.csv)
+
+    def _do_parquet(self) -> None:
+        self._hand_over_later(handing.parquet)
+
+    def _do_origins(self) -> None:
+        self._hand_over_later(lambda frame, _name: handing.origins(self._lab, frame))
+
+    def _hand_over_later(
+        self, made: Callable[[pd.DataFrame, str], tuple[dict[str, Any], list[bytes]]]
+    ) -> None:
+        threading.Thread(target=self._hand_over, args=(made,), daemon=True).start()
 
     # ------------------------------------------------------------ the loop
     def _loop(self) -> None:
@@ -199,8 +211,8 @@ class SensorDashboard(anywidget.AnyWidget):
                 return "value" if "value" in known["fields"] else str(known["fields"][0])
         return "value"
 
-    def _send_csv(self) -> None:
-        """Every reading of the range; means of it when there are more than a spreadsheet can hold."""
+    def _hand_over(self, made: Callable[[pd.DataFrame, str], tuple[dict[str, Any], list[bytes]]]) -> None:
+        """Every reading of the range, handed over as `made` says; means when a spreadsheet could not hold all."""
         picked, span = dict(self.picked), SPANS[self.picked["span"]]
         try:
             frame = self._lab.read(
@@ -210,11 +222,11 @@ class SensorDashboard(anywidget.AnyWidget):
                 db=picked["db"],
                 every=_thinned(span),
             )
+            message, buffers = made(frame, f"{picked['measurement']}-{picked['span']}")
         except LabError as error:
-            self.send({"csv": "", "error": error.message})
+            self.send({"error": error.message})
             return
-        name = f"{picked['measurement']}-{picked['span']}.csv"
-        self.send({"csv": frame.head(CSV_ROWS).to_csv(index_label="time"), "name": name})
+        self.send(message, buffers)
 
 
 def _thinned(span: Span) -> str | None:

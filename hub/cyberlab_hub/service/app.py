@@ -27,6 +27,7 @@ from cyberlab_hub.service.routes import (
     health,
     images,
     jobs,
+    provenance,
     quotas,
     shares,
     specs,
@@ -74,8 +75,8 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     answers.install(app)
     for module in (
-        health, catalogue, specs, files, builds, trials, jobs, images, deployments, devices, things, data, shares,
-        quotas, audit, docs,
+        health, catalogue, specs, files, builds, trials, jobs, images, deployments, devices, things, data, provenance,
+        shares, quotas, audit, docs,
     ):  # fmt: skip
         app.include_router(module.router, prefix=API)
     app.add_middleware(Guard)

@@ -13,6 +13,7 @@ from cyberlab.wire import Base, BuildUsage, Catalogue, Job, JobKind, Phase
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.catalogue import CatalogueShelf
+from cyberlab_hub.service.history import History
 from cyberlab_hub.service.images import Images, reference
 from cyberlab_hub.service.jobs import Jobs
 from cyberlab_hub.service.line import Outcome
@@ -25,8 +26,15 @@ from cyberlab_hub.workshop.orders import BaseState, BuildOrder, Workshop
 
 class Builds:
     def __init__(
-        self, jobs: Jobs, images: Images, catalogue: CatalogueShelf, workshop: Workshop, quotas: Quotas
+        self,
+        jobs: Jobs,
+        images: Images,
+        catalogue: CatalogueShelf,
+        workshop: Workshop,
+        quotas: Quotas,
+        history: History,
     ) -> None:
+        self._history = history
         self._jobs = jobs
         self._quotas = quotas
         self._images = images
@@ -98,7 +106,9 @@ class Builds:
             platforms=spec.platforms,
         )
         built = self._workshop.build(order, progress)
-        return Outcome(_result(self._images.add(owner, spec, version, identity, built), False, built.usage))
+        row = self._images.add(owner, spec, version, identity, built)
+        self._history.keep_source(row, spec, order.dockerfile, catalogue)
+        return Outcome(_result(row, False, built.usage))
 
     def _ready_base(self, base: Base, progress: JobProgress) -> BaseState:
         state = self._catalogue.state(base, fresh=True)

@@ -17,6 +17,7 @@ from cyberlab_hub.service import policy
 from cyberlab_hub.service.catalogue import CatalogueShelf
 from cyberlab_hub.service.credentials import Credentials
 from cyberlab_hub.service.database import Database
+from cyberlab_hub.service.history import History
 from cyberlab_hub.service.images import Images, reference, repository
 from cyberlab_hub.service.jobs import Jobs
 from cyberlab_hub.service.line import Outcome
@@ -39,6 +40,7 @@ class Deployments:
     workshop: Workshop
     store: Store
     quotas: Quotas
+    history: History
 
     # ------------------------------------------------------------ deploying
     def start(self, owner: str, spec: DeploymentSpec) -> Job:
@@ -108,13 +110,18 @@ class Deployments:
             pull_user=made.pull_user,
             pull_password=made.pull_password,
         )
+        told = (row.id, owner, spec.name, image, spec, devices)
+        self.history.note("starting", *told)  # before the first container can write
         try:
             self.workshop.deploy(order, progress)
         except HubError:
             if before is None:
                 self._undo_first(row, cancelled=progress.cancelled)
+            else:
+                self.history.note("failed", *told)
             raise
         self._updated(row.id, spec, image, devices)
+        self.history.note("running", *told)
         self.credentials.revoke(row.id, keep=made)
         return Outcome({"deployment": spec.name, "devices": devices, "image": reference(image)})
 
@@ -123,7 +130,8 @@ class Deployments:
         if cancelled:
             self.workshop.remove_deployment(row.owner, row.name)
         elif any(state.name == row.name for state in self.workshop.deployments(row.owner)):
-            return
+            return  # what did start may go on writing
+        self.history.note("stopped", row.id, row.owner, row.name)
         self._forget(row)
 
     # ------------------------------------------------------------ looking
@@ -173,6 +181,7 @@ class Deployments:
             raise _unknown(name)
         self.workshop.remove_deployment(owner, name)
         if row is not None:
+            self.history.note("stopped", row.id, owner, name)
             self._forget(row)
 
     def _forget(self, row: DeploymentRow) -> None:

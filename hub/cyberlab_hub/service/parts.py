@@ -20,6 +20,7 @@ from cyberlab_hub.service.credentials import Credentials
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.deployments import Deployments
 from cyberlab_hub.service.health import Health
+from cyberlab_hub.service.history import History
 from cyberlab_hub.service.hub import Hub
 from cyberlab_hub.service.images import Images
 from cyberlab_hub.service.jobs import Jobs
@@ -53,6 +54,7 @@ class Parts:
     builds: Builds
     trials: Trials
     deployments: Deployments
+    history: History
     specs: Specs
     adviser: Adviser
     uploads: Uploads
@@ -84,6 +86,7 @@ def assemble(
     images = Images(database, workshop)
     credentials = Credentials(database)
     quotas = Quotas(database)
+    history = History(database)
     return Parts(
         workshop=workshop,
         store=store,
@@ -94,9 +97,12 @@ def assemble(
         catalogue=catalogue,
         credentials=credentials,
         images=images,
-        builds=Builds(jobs, images, catalogue, workshop, quotas),
+        builds=Builds(jobs, images, catalogue, workshop, quotas, history),
         trials=Trials(jobs, images, workshop, quotas),
-        deployments=Deployments(database, jobs, images, catalogue, credentials, workshop, store, quotas),
+        deployments=Deployments(
+            database, jobs, images, catalogue, credentials, workshop, store, quotas, history
+        ),
+        history=history,
         specs=Specs(database, quotas),
         adviser=Adviser(),
         uploads=Uploads(),

@@ -31,6 +31,7 @@ from cyberlab.wire import (
     Share,
     TaskView,
 )
+from cyberlab.wire_origin import Origin, SourceFile
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REPLAY = '''"""Replays real temperatures of San Francisco, one reading a second."""
@@ -368,6 +369,16 @@ class FakeLab:
         if self.down is not None:
             raise self.down
         return self.measured
+
+    def provenance(self, _df: pd.DataFrame) -> list[Origin]:
+        return [
+            Origin(kind="notebook", author="student", deployment="notebook"),
+            Origin(
+                kind="deployment", author="student", deployment="bed", version=1, since=START, stopped=True,
+                until=START, image="student/bed:1", digest="sha256:0", devices=("pi01",), dockerfile="FROM x",
+                files=(SourceFile(path="main.py", size=8, sha256="0"),),
+            ),
+        ]  # fmt: skip
 
     def read(
         self, measurement: str, fields: str = "value", *, start: str, every: str | None, layout: str, db: str

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 from cyberlab.errors import PartDown
-from cyberlab.widgets import SensorDashboard, sensors
+from cyberlab.widgets import SensorDashboard, handing, sensors
 from cyberlab.widgets.series import SPANS, columns, telling, tiles
 from cyberlab.wire import Measurement
 from fake_lab import FakeLab, until
@@ -94,9 +96,9 @@ def test_an_unknown_time_range_is_refused_with_the_ones_there_are(lab: FakeLab) 
 
 def test_the_csv_holds_the_readings_of_the_range(page: SensorDashboard) -> None:
     sent: list[dict[str, str]] = []
-    page.send = lambda content: sent.append(content)  # type: ignore[method-assign]  # what would go over the wire
+    page.send = lambda content, _buffers=None: sent.append(content)  # type: ignore[method-assign]  # what would go over the wire
     page._do_pick(span="1m")
-    page._send_csv()
+    page._hand_over(handing.csv)
     assert sent[0]["name"] == "temperature-1m.csv"
     assert sent[0]["csv"].startswith("time,device,value\n")
     assert sent[0]["csv"].count("\n") == 1 + 60 * 3
@@ -135,3 +137,19 @@ def test_two_programs_on_one_device_are_two_lines() -> None:
 
 def test_no_range_asks_for_more_than_a_screen_can_show() -> None:
     assert all(span.seconds / span.every <= 400 for span in SPANS.values())
+
+
+def test_parquet_and_the_code_behind_the_readings(page: SensorDashboard) -> None:
+    sent: list[tuple[dict[str, Any], list[bytes]]] = []
+    page.send = lambda content, buffers=None: sent.append((content, buffers or []))
+    page._do_pick(span="1m")
+    page._hand_over(handing.parquet)
+    assert sent[0][0]["name"] == "temperature-1m.parquet"
+    assert sent[0][1][0][:4] == b"PAR1"
+    page._do_origins()
+    until(lambda: len(sent) == 2)
+    notebook, bed = sent[1][0]["origins"]
+    assert notebook["title"] == "A notebook or script of student"
+    assert bed["title"] == "bed: student/bed:1 of student"
+    assert ["Files", "main.py (8 bytes)"] in bed["facts"]
+    assert bed["dockerfile"] == "FROM x"

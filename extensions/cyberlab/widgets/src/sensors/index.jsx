@@ -14,14 +14,17 @@ function Dashboard({ model }) {
   const [hidden, setHidden] = useState([]);
   const [paused, setPaused] = useState(false);
   const [said, setSaid] = useState("");
+  const [origins, setOrigins] = useState(null);
   const frozen = useRef(null);
   const alive = useBeat(model, paused);
 
   useEffect(() => {
     const again = () => draw((count) => count + 1);
-    const message = (content) => {
-      if (content.csv) save(content.name, content.csv);
-      if (content.csv !== undefined) setSaid(content.error ?? "");
+    const message = (content, buffers) => {
+      if (content.csv) save(content.name, content.csv, "text/csv");
+      if (content.parquet) save(content.name, buffers[0], "application/vnd.apache.parquet");
+      if (content.origins !== undefined) setOrigins(content.origins);
+      setSaid(content.error ?? "");
     };
     for (const trait of TRAITS) model.on(`change:${trait}`, again);
     model.on("msg:custom", message);
@@ -37,6 +40,7 @@ function Dashboard({ model }) {
   const picked = model.get("picked");
   const pick = (changes) => {
     setPaused(false);
+    setOrigins(null);
     model.send({ do: "pick", ...changes });
   };
   const toggle = (device) => setHidden(hidden.includes(device) ? hidden.filter((each) => each !== device) : [...hidden, device]);
@@ -57,10 +61,13 @@ function Dashboard({ model }) {
               <h3>{picked.measurement}{picked.field !== "value" && ` · ${picked.field}`}{series.unit && <span> in {unitName(series.unit)}</span>}</h3>
               <button type="button" class="cs-button" aria-pressed={paused} onClick={() => setPaused(!paused)}>{paused ? "Resume" : "Pause"}</button>
               <button type="button" class="cs-button" onClick={() => { setSaid("Collecting…"); model.send({ do: "csv" }); }}>Download CSV</button>
+              <button type="button" class="cs-button" onClick={() => { setSaid("Collecting…"); model.send({ do: "parquet" }); }}>Download Parquet</button>
+              <button type="button" class="cs-button" aria-expanded={origins !== null} onClick={() => { if (origins !== null) { setOrigins(null); return; } setSaid("Looking…"); model.send({ do: "origins" }); }}>Which code?</button>
               <span class="cs-said" role="status">{said}</span>
             </div>
             <Plot series={series} hidden={hidden} label={`Chart of ${picked.measurement}; the tiles below hold its last values`} />
           </section>
+          {origins !== null && <Origins origins={origins} />}
           <section aria-labelledby="cs-devices">
             <div class="cs-card-head">
               <h3 id="cs-devices">Devices</h3>
@@ -84,6 +91,25 @@ function Dashboard({ model }) {
         </>
       )}
     </div>
+  );
+}
+
+// Which code wrote the readings of the chart: one entry for each version of each deployment.
+function Origins({ origins }) {
+  return (
+    <section class="cs-card cs-origins" aria-labelledby="cs-origins">
+      <h3 id="cs-origins">Which code wrote these readings</h3>
+      {origins.length === 0 && <p>Nothing is known about these readings.</p>}
+      {origins.map((one) => (
+        <details key={one.key}>
+          <summary>{one.title}</summary>
+          <dl>
+            {one.facts.map(([name, value]) => [<dt key={`t${name}`}>{name}</dt>, <dd key={name}>{value}</dd>])}
+          </dl>
+          {one.dockerfile && <pre tabIndex={0} aria-label="Dockerfile">{one.dockerfile}</pre>}
+        </details>
+      ))}
+    </section>
   );
 }
 
@@ -204,9 +230,9 @@ function ago(seconds) {
   return `${Math.round(seconds / 3600)} h ago`;
 }
 
-function save(name, text) {
+function save(name, content, type) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([content], { type }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);

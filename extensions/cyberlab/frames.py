@@ -61,36 +61,74 @@ def wide(rows: Rows, fields: Sequence[str], known: Mapping[str, Sequence[str]] |
     tags = tag_columns(texts)
     label_of, unit_of = _labels(tags, len(texts)), tags.get("unit", [None] * len(texts))
     labels, number_of = np.unique(np.array(label_of, dtype=object), return_inverse=True)
-    moments, row = np.unique(rows.time, return_inverse=True)
+    moments, row = _distinct(rows.time)
     column = number_of[rows.codes] if texts else rows.codes
     units = dict(zip(label_of, unit_of, strict=True))
     members: dict[str, list[int]] = {}
     for number, label in enumerate(label_of):
         members.setdefault(label, []).append(number)
     place = {text: number for number, text in enumerate(texts)}
-    blocks: list[pd.DataFrame] = []
     attrs: dict[str, Any] = {"units": _common_units(unit_of, fields), "columns": {}}
     series_of: dict[str, Sequence[int]] = {}
+    wanted: list[tuple[str, Array, list[str]]] = []
     for field in fields:
-        values, nothing = _plain(rows.fields[field])
-        there = ~pd.isna(rows.fields[field])
-        matrix = np.full((len(labels), len(moments)), nothing, dtype=values.dtype)
-        matrix[column[there], row[there]] = values[there]
-        wanted = [number_of[place[text]] for text in (known or {}).get(field, ())]
-        used = np.unique(np.concatenate([column[there], np.array(wanted, dtype="int64")]))
+        present = np.bincount(column[~pd.isna(rows.fields[field])], minlength=len(labels)) > 0
+        present[[number_of[place[text]] for text in (known or {}).get(field, ())]] = True
+        used = np.flatnonzero(present)
         names = [str(label) if len(fields) == 1 else f"{field} {label}" for label in labels[used]]
-        block = pd.DataFrame(matrix[used].T, columns=names, copy=False)
-        blocks.append(block.astype(TEXT) if rows.fields[field].dtype == TEXT else block)
+        wanted.append((field, used, names))
         for name, label in zip(names, labels[used], strict=True):
             attrs["columns"][name] = (field, str(label))
             series_of[name] = members[str(label)]
             if unit := units[str(label)]:
                 attrs["units"][name] = unit
-    result = blocks[0] if len(blocks) == 1 else pd.concat(blocks, axis=1)
+    result = _spread_out(rows, wanted, column, row, len(moments))
     result.index = times(moments)
     result.attrs.update(attrs)
     result.attrs["sensors"] = _described(series_of, tags)
     return result
+
+
+def _spread_out(
+    rows: Rows, wanted: Sequence[tuple[str, Array, list[str]]], column: Array, row: Array, height: int
+) -> pd.DataFrame:
+    """Each value in the cell of its time and column. Numbers share one matrix, because to join two copies them.
+
+    Args:
+        wanted: each field with the labels (by number) that have a column, and the names of those columns.
+    """
+    plain = {field: _plain(rows.fields[field]) for field, _, _ in wanted}
+    numbers = [one for one in wanted if plain[one[0]][0].dtype != object]
+    others = [one for one in wanted if plain[one[0]][0].dtype == object]
+    blocks: list[pd.DataFrame] = []
+    for group in ([numbers] if numbers else []) + [[one] for one in others]:
+        values, nothing = plain[group[0][0]]
+        matrix = np.full((sum(len(used) for _, used, _ in group), height), nothing, dtype=values.dtype)
+        begin = 0
+        for field, used, _ in group:
+            values, _ = plain[field]
+            there = ~pd.isna(rows.fields[field])
+            line = np.zeros(int(column.max(initial=-1)) + 1, dtype="int64")
+            line[used[used < len(line)]] = begin + np.flatnonzero(used < len(line))
+            matrix[line[column[there]], row[there]] = values[there]
+            begin += len(used)
+        block = pd.DataFrame(matrix.T, columns=[name for _, _, names in group for name in names], copy=False)
+        blocks.append(block.astype(TEXT) if rows.fields[group[0][0]].dtype == TEXT else block)
+    result = blocks[0] if len(blocks) == 1 else pd.concat(blocks, axis=1)
+    order = [name for _, _, names in wanted for name in names]
+    return result if not (numbers and others) else result[order]
+
+
+def _distinct(moments: Array) -> tuple[Array, Array]:
+    """Each moment once, in order, and for each row the place of its own. `np.unique` sorts; this merges the runs that
+    series are."""
+    order = np.argsort(moments, kind="stable")
+    ordered = moments[order]
+    first = np.ones(len(moments), dtype=bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    place = np.empty(len(moments), dtype="int64")
+    place[order] = np.cumsum(first) - 1
+    return ordered[first], place
 
 
 def _described(series_of: Mapping[str, Sequence[int]], tags: Tags) -> dict[str, dict[str, str]]:

@@ -225,6 +225,7 @@ def show_single_views() -> None:
 
 
 _PLURAL: dict[type[View], str] = {
+    Origin: "code that is known",
     Advice: "advice",
     Job: "jobs",
     Image: "images yet: build one with lab.build(spec)",

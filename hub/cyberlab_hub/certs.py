@@ -60,6 +60,7 @@ def holders(settings: Settings) -> tuple[Holder, ...]:
         Holder("registry", (settings.registry_address,)),
         Holder("lab", (host, "localhost", "127.0.0.1")),
         Holder("ingest", (host, "localhost", "127.0.0.1")),
+        Holder("mqtt", (settings.mqtt_address, "localhost", "127.0.0.1")),
         Holder("token-signer"),
         *_web(settings),
     )

@@ -107,6 +107,10 @@ class Settings:
         return self.address("devices", 3)
 
     @property
+    def mqtt_address(self) -> str:
+        return self.address("devices", 4)
+
+    @property
     def influx_address(self) -> str:
         return self.address("data", 2)
 
@@ -186,6 +190,11 @@ class Settings:
         return f"https://{self.gateway('devices')}:8443"
 
     @property
+    def mqtt_url(self) -> str:
+        """The MQTT broker, TLS, on the devices' network."""
+        return f"mqtts://{self.mqtt_address}:8883"
+
+    @property
     def registry(self) -> str:
         return f"{self.registry_address}:5000"
 
@@ -215,6 +224,11 @@ class Settings:
     def disks(self) -> Path:
         """Files that are mounted as disks, see `disks`."""
         return self.state / "disks"
+
+    @property
+    def mqtt_folder(self) -> Path:
+        """What the gateway keeps for the MQTT broker: who may sign in, and when messages came."""
+        return self.state / "mqtt"
 
     @property
     def logs(self) -> Path:

@@ -26,7 +26,7 @@ def test_a_thing_from_its_token_to_its_end(service: ServiceLab) -> None:
     thing = made.json()
     assert thing["gateway"].startswith("https://")
     assert (thing["bucket"], thing["org"]) == ("anna", "cyberlab")
-    assert thing["mqtt_topic"] == f"cyberlab/{thing['mqtt_user']}"
+    assert thing["mqtt_topic"] == f"cyberlab/anna/{thing['mqtt_user']}"
     assert thing["mqtt_user"].endswith(".balcony")
 
     listed = service.anna.get("/things")

@@ -9,6 +9,8 @@ import uvicorn
 
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.app import create_app
+from cyberlab_hub.ingest.mqtt.bridge import PORT as MQTT_PORT
+from cyberlab_hub.ingest.mqtt.bridge import Bridge
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import Refusals
 from cyberlab_hub.ingest.store import open_store
@@ -24,7 +26,13 @@ from cyberlab_hub.settings import Settings, load
 PORT = 8443
 
 
-def serve(settings: Settings, port: int = PORT, host: str = "", uplink_port: int = UPLINK_PORT) -> None:
+def serve(
+    settings: Settings,
+    port: int = PORT,
+    host: str = "",
+    uplink_port: int = UPLINK_PORT,
+    mqtt_port: int = MQTT_PORT,
+) -> None:
     """Serve until told to stop. `host` is the host's own address on the devices' network, if not given.
 
     Raises:
@@ -36,7 +44,10 @@ def serve(settings: Settings, port: int = PORT, host: str = "", uplink_port: int
         quotas = Quotas(database)
         pace = Pace(lambda owner: quotas.of(owner, "points"))
         store, tokens = open_store(settings), Tokens(database)
-        app = create_app(store, tokens, pace, post.put)
+        bridge: Bridge | None = None
+        if settings.mqtt_folder.exists():  # set-up made a broker
+            bridge = Bridge(settings, database, store, pace, post.put, mqtt_port)
+        app = create_app(store, tokens, pace, post.put, bridge.stop if bridge else lambda: None)
         uplinks = Uplinks(store, tokens, pace, Refusals(post.put))
         host = host or settings.gateway("devices")
         config = uvicorn.Config(
@@ -56,6 +67,8 @@ def serve(settings: Settings, port: int = PORT, host: str = "", uplink_port: int
         config.load()
         if config.ssl is not None:
             keep_fresh(config.ssl, settings.certs / "ingest.crt", settings.certs / "ingest.key")
+        if bridge is not None:
+            bridge.start()
         asyncio.run(_both_doors(uvicorn.Server(config), uplinks, settings, host, uplink_port))
     finally:
         post.close()

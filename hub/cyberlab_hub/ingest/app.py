@@ -39,12 +39,19 @@ _STATUS: dict[type[HubError], int] = {
 }
 
 
-def create_app(store: Store, tokens: Tokens, pace: Pace, note: Note = logged) -> FastAPI:
+def create_app(
+    store: Store,
+    tokens: Tokens,
+    pace: Pace,
+    note: Note = logged,
+    before_end: Callable[[], object] = lambda: None,
+) -> FastAPI:
     """The gateway's application. Closes `store` at its end. `note` takes what the audit should know, at once."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await run_sync(before_end)
         store.close()
 
     app = FastAPI(title="cyberlab ingest", lifespan=lifespan, openapi_url=None)

@@ -40,6 +40,12 @@ class Sender:
     ended: datetime | None = None
     """The token was withdrawn then: only what was measured before may still come, by the device's own uplink."""
 
+    @classmethod
+    def of(cls, row: IngestToken) -> Sender:
+        """Who holds the token of that row."""
+        deployment = row.name if row.kind == "deployment" else ""
+        return cls(row.owner, row.kind == "device", deployment, frozenset(row.devices), row.revoked)
+
     def tags(self, device: str) -> dict[str, str]:
         """What the gateway stamps on each point.
 
@@ -120,9 +126,7 @@ class Tokens:
             row = session.get(IngestToken, digest)
             if row is None:
                 return None
-            agent = row.kind == "device"
-            name = row.name if row.kind == "deployment" else ""
-            return Sender(row.owner, agent, name, frozenset(row.devices), row.revoked)
+            return Sender.of(row)
 
     def _remember(self, digest: str, at: float, sender: Sender | None) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ ID_CHARS = 16
 """Of the token's hash. 64 bits: nobody meets another's by chance, and nobody gets in by knowing one."""
 ROOT = "cyberlab"
 """First level of every topic that a device may publish to."""
+REFUSALS = "refused"
 
 
 def password_hash(token: str) -> str:
@@ -35,6 +36,11 @@ def user_of(token_hash: str, device: str) -> str:
     return f"{token_hash[:ID_CHARS]}.{device}"
 
 
-def topic_of(user: str) -> str:
-    """Below this a user publishes, and nowhere else."""
-    return f"{ROOT}/{user}"
+def topic_of(owner: str, user: str = "") -> str:
+    """Below this a user publishes, and nowhere else; without a user: below this all of an owner's do."""
+    return f"{ROOT}/{owner}/{user}" if user else f"{ROOT}/{owner}"
+
+
+def refusals_of(owner: str, user: str = "") -> str:
+    """Where a user may read why a message of its own was refused."""
+    return f"{REFUSALS}/{owner}/{user}" if user else f"{REFUSALS}/{owner}"

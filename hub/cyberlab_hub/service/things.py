@@ -116,7 +116,7 @@ def _device_named(name: str) -> Select[int]:
 
 def _view(row: IngestToken) -> Thing:
     user = user_of(row.hash, row.name)
-    return Thing(name=row.name, created=row.created, mqtt_user=user, mqtt_topic=topic_of(user))
+    return Thing(name=row.name, created=row.created, mqtt_user=user, mqtt_topic=topic_of(row.owner, user))
 
 
 def _refused(code: str, message: str) -> SpecRefused:

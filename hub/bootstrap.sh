@@ -33,6 +33,8 @@ need curl curl
 if [ "${1:-}" = --tests ]; then
     need chromium chromium
     need skopeo skopeo
+    need mosquitto mosquitto
+    need mosquitto-clients mosquitto_pub
     [ -d /usr/share/fonts/truetype/dejavu ] || missing="$missing fonts-dejavu-core"
 fi
 

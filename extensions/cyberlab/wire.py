@@ -376,6 +376,8 @@ class NewThing(Thing):
     token: str = Field(repr=False)
     gateway: str
     """URL for clients of InfluxDB."""
+    mqtt: str
+    """URL of the MQTT broker."""
     bucket: str
     org: str
 

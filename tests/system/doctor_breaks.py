@@ -24,7 +24,7 @@ from cyberlab_hub.ingest.influx1 import Influx1Store, reader_of
 from cyberlab_hub.ingest.store import FLEET, database_of
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import containers, engines, firewall, kernel, networks, processes
-from system.doctor_stand_ins import careless, elsewhere, program
+from system.doctor_stand_ins import Hospitable, careless, elsewhere, program
 
 Broken = Iterator[tuple[Settings, str]]
 Break = Callable[[Settings, Path], AbstractContextManager[tuple[Settings, str]]]
@@ -583,6 +583,20 @@ def a_registry_without_tls(settings: Settings, tmp: Path) -> Broken:
     there = elsewhere(settings, tmp / "state")
     with careless(there.registry_address, 5000):
         yield there, "answers plain HTTP with 200"
+
+
+@breaks("mqtt-strangers")
+def a_broker_for_everybody(settings: Settings, tmp: Path) -> Broken:
+    there = elsewhere(settings, tmp / "state")
+    with careless(there.mqtt_address, 8883, there.certs / "mqtt.crt", Hospitable):
+        yield there, "lets nobody in without a token"
+
+
+@breaks("mqtt-strangers")
+def a_broker_without_tls(settings: Settings, tmp: Path) -> Broken:
+    there = elsewhere(settings, tmp / "state")
+    with careless(there.mqtt_address, 8883, answers=Hospitable):
+        yield there, "lets nobody in without TLS"
 
 
 @breaks("disks-parts")

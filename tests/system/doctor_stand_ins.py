@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, StreamRequestHandler
 
 from cyberlab_hub import certs
 from cyberlab_hub.settings import Settings
@@ -42,15 +43,25 @@ class Careless(BaseHTTPRequestHandler):
         pass
 
 
+class Hospitable(StreamRequestHandler):
+    """An MQTT broker that lets everybody in."""
+
+    def handle(self) -> None:
+        self.request.recv(1000)
+        self.wfile.write(b"\x20\x02\x00\x00")
+
+
 class Server(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
         """A caller who does not like the certificate is no news."""
 
 
 @contextmanager
-def careless(address: str, port: int, tls: Path | None = None) -> Iterator[int]:
+def careless(
+    address: str, port: int, tls: Path | None = None, answers: type[BaseRequestHandler] = Careless
+) -> Iterator[int]:
     """A part that refuses nobody; the port it got. `tls`: path of its certificate, the key beside it."""
-    with Server((address, port), Careless) as server:
+    with Server((address, port), answers) as server:
         if tls is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(tls, tls.with_suffix(".key"))

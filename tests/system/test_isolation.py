@@ -80,6 +80,7 @@ def test_parts_of_the_lab_are_out_of_reach(anna: UserServer) -> None:
     parts = {
         "workshop engine": (settings.engine_address, 2376),
         "registry": (settings.registry_address, 5000),
+        "MQTT": (settings.mqtt_address, 8883),
         "InfluxDB": (settings.influx_address, 8086),
         "a Pi's swarm port": (settings.address("devices", 11), 7946),
         "the public proxy": (settings.gateway("users"), settings.hub_port),

@@ -41,7 +41,7 @@ def thing(
             f"{made.name} may send readings now. Its token, shown this once:\n\n"
             f"  {made.token}\n\n"
             f"As an InfluxDB client: URL {made.gateway}  organisation {made.org}  bucket {made.bucket}\n"
-            f"By MQTT: user {made.mqtt_user}  topic {made.mqtt_topic}/MEASUREMENT",
+            f"By MQTT: {made.mqtt}  user {made.mqtt_user}  topic {made.mqtt_topic}/MEASUREMENT",
         )
 
 

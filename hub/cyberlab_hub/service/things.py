@@ -28,7 +28,7 @@ ORG = "cyberlab"
 
 class Things:
     def __init__(self, settings: Settings, database: Database, store: Store, quotas: Quotas) -> None:
-        self._gateway = settings.ingest_url
+        self._settings = settings
         self._database = database
         self._store = store
         self._quotas = quotas
@@ -80,7 +80,14 @@ class Things:
                         "name-of-device", f"{name} is a device of the lab. Give your thing another name."
                     )
                 session.add(row)
-        return NewThing(**dict(_view(row)), token=token, gateway=self._gateway, bucket=owner, org=ORG)
+        return NewThing(
+            **dict(_view(row)),
+            token=token,
+            gateway=self._settings.ingest_url,
+            mqtt=self._settings.mqtt_url,
+            bucket=owner,
+            org=ORG,
+        )
 
     def remove(self, owner: str, name: str) -> None:
         """Withdraw its token. Its data stays.

@@ -43,6 +43,10 @@ SPOOL = "/var/lib/cyberlab"
 SPOOL_MB = 200
 """Of points that wait on a device; the file also holds their index and its journal."""
 SPOOL_DISK_MB = 300
+MQTT_UID = 7103
+"""The user of ``spawner_images/mqtt``, who reads its key and owns its disk."""
+MQTT_MB = 2048
+"""What waits for the gateway."""
 SWARM = "/var/lib/swarm"
 SWARM_MB = 1024
 
@@ -65,6 +69,8 @@ class Part:
     certs_owner: int = 0
     files: dict[str, str] = field(default_factory=dict)
     """Name -> text of the files it gets, read-only, in /given. No secrets: they are readable."""
+    folders: tuple[tuple[str, str], ...] = ()
+    """Where -> which folder of this machine's it sees there, read-only, as it changes."""
     engine: bool = False
     """It runs a Docker engine inside."""
     memory_mb: int = 0
@@ -96,6 +102,24 @@ def influxdb(settings: Settings) -> Part:
         "/var/lib/influxdb",
         disks=_disk("influxdb", "/var/lib/influxdb", settings.influx_disk_gb, "INFLUX", INFLUX_UID),
         memory_mb=2048,
+    )
+
+
+def mqtt(settings: Settings) -> Part:
+    data = "/var/lib/mosquitto"
+    bounded = settings.influx_disk_gb > 0  # as what it is the way to
+    return Part(
+        "mqtt",
+        "mqtt",
+        "devices",
+        settings.mqtt_address,
+        data,
+        disks=((data, Disk("mqtt", MQTT_MB, owner=MQTT_UID)),) if bounded else (),
+        certs=("ca.crt", "mqtt.crt", "mqtt.key"),
+        certs_owner=MQTT_UID,
+        folders=(("/logins", str(settings.mqtt_folder / "logins")),),
+        memory_mb=1024,
+        cpus=1,
     )
 
 
@@ -131,7 +155,12 @@ def pi(settings: Settings, number: int) -> Part:
         "devices",
         settings.address("devices", 10 + number),
         "/var/lib/docker",
-        env=_engine_env(settings, settings.ingest_url.removeprefix("https://")) | {"LAB_INTAKE": INTAKE},
+        env=_engine_env(
+            settings,
+            settings.ingest_url.removeprefix("https://"),
+            settings.mqtt_url.removeprefix("mqtts://"),
+        )
+        | {"LAB_INTAKE": INTAKE},
         certs=("ca.crt",),
         # what waits for the uplink has a disk of its own: no container of a user can fill it
         disks=(*docker_disk, (SPOOL, Disk(spool_disk(name), SPOOL_DISK_MB, mode=0o700)))
@@ -305,6 +334,7 @@ def host_config(settings: Settings, engine: docker.DockerClient, part: Part) -> 
 def _binds(settings: Settings, part: Part) -> list[str]:
     binds = [f"{container_name(settings, part.name)}:{part.volume}"] if _on_volume(part) else []
     binds += [f"{_certs_folder(settings, part)}:/certs:ro"] if part.certs else []
+    binds += [f"{folder}:{target}:ro" for target, folder in part.folders]
     return binds + ([f"{_files_folder(settings, part)}:/given:ro"] if part.files else [])
 
 

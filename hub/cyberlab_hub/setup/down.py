@@ -80,7 +80,7 @@ def clean(settings: Settings, console: Console) -> None:
 
 def _remove_images(engine: docker.DockerClient) -> int:
     """Children first: an image with children cannot go. Untagged layers of our builds go with them."""
-    names = ["user", "pi", "engine", "registry", "influxdb", "proxy", "debian", "rootfs"]
+    names = ["user", "pi", "engine", "registry", "influxdb", "mqtt", "proxy", "debian", "rootfs"]
     removed = 0
     for name in names:
         try:

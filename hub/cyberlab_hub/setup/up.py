@@ -16,6 +16,7 @@ from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.settings import ROOT, Settings
 from cyberlab_hub.setup import (
+    broker,
     cluster,
     containers,
     door,
@@ -73,7 +74,7 @@ CODE = {
 }
 """What each process runs (a test holds it): when it changes, `up` starts the process anew."""
 
-SECRETS = ("hub-lab.token", "influx.admin", "influx.derive", "registry.lab")
+SECRETS = ("hub-lab.token", "influx.admin", "influx.derive", "mqtt.gateway", "registry.lab")
 
 
 def up(settings: Settings, console: Console) -> list[Outcome]:
@@ -130,6 +131,7 @@ def plan(settings: Settings) -> list[Step]:
         image("proxy", "image-debian"),
         image("registry", "image-debian"),
         image("influxdb", "image-debian"),
+        image("mqtt", "image-debian"),
         image("user", "image-debian", "image-pi"),
         Step(
             "proxy",
@@ -139,6 +141,12 @@ def plan(settings: Settings) -> list[Step]:
         ),
         container(containers.registry, "Registry", "image-registry", "firewall", "secrets"),
         container(containers.influxdb, "InfluxDB", "image-influxdb", "firewall"),
+        Step(
+            "mqtt",
+            "MQTT broker",
+            lambda: broker.ensure(settings, engines.system_engine()),
+            ("image-mqtt", "firewall", "secrets"),
+        ),
         container(containers.workshop, "Workshop engine", "image-engine", "firewall", "secrets"),
         Step(
             "swarm",
@@ -168,6 +176,7 @@ def plan(settings: Settings) -> list[Step]:
             ["cyberlab_hub.ingest"],
             "database",
             "firewall",
+            "mqtt",
             "secrets",
             "store",
         ),

@@ -12,6 +12,8 @@ from typing import Any
 
 from cyberlab_edge.device import INTAKE
 
+from cyberlab_hub.service.credentials import hashed
+from cyberlab_hub.service.mqtt_logins import topic_of, user_of
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop import limits
 from cyberlab_hub.workshop.nodes import selector
@@ -27,6 +29,8 @@ JOB = "cyberlab.job"
 
 TOKEN_FILE = "cyberlab_token"  # noqa: S105 - a file name under /run/secrets
 CA_FILE = "/run/cyberlab/ca.crt"
+DEVICE = "{{.Node.Hostname}}"
+"""Swarm fills it in."""
 RESTART_NS = 5_000_000_000
 MONITOR_NS = 800_000_000
 """For so long after its start a new version that ends brings the old one back, also when the lab service is away.
@@ -115,13 +119,17 @@ def _container(settings: Settings, order: DeployOrder, token: Kept, authority: K
 
 def _environment(settings: Settings, order: DeployOrder) -> list[str]:
     """The user's values as they are; the lab's own over them."""
+    user = user_of(hashed(order.token), DEVICE)
     ours = {
         "CYBERLAB_GATEWAY": f"http://{INTAKE}",
         "CYBERLAB_INGEST": settings.ingest_url,  # for programs that speak line protocol themselves
-        "CYBERLAB_DEVICE": "{{.Node.Hostname}}",
+        "CYBERLAB_DEVICE": DEVICE,
         "CYBERLAB_DEPLOYMENT": order.name,
         "CYBERLAB_TOKEN_FILE": f"/run/secrets/{TOKEN_FILE}",
         "CYBERLAB_CA_FILE": CA_FILE,
+        "CYBERLAB_MQTT": settings.mqtt_url,
+        "CYBERLAB_MQTT_USER": user,
+        "CYBERLAB_MQTT_TOPIC": topic_of(order.owner, user),
     }
     theirs = {name: literal(value) for name, value in order.env if name not in ours}
     merged = {**limits.proxied(settings), **theirs, **ours}

@@ -96,13 +96,13 @@ def test_nearly_full_begins_at_nine_tenths() -> None:
 
 
 def parts(settings: Settings) -> list[containers.Part]:
-    made = [containers.registry, containers.influxdb, containers.workshop]
+    made = [containers.registry, containers.influxdb, containers.mqtt, containers.workshop]
     return [make(settings) for make in made] + [containers.pi(settings, 1)]
 
 
 def test_every_part_that_keeps_users_work_keeps_it_on_a_disk_of_its_own(tmp_path: Path) -> None:
     found = [disk.name for part in parts(Settings(state=tmp_path)) for _, disk in part.disks]
-    assert sorted(found) == ["engine", "influxdb", "pi01", "pi01-spool", "registry", "swarm"]
+    assert sorted(found) == ["engine", "influxdb", "mqtt", "pi01", "pi01-spool", "registry", "swarm"]
     for part in parts(Settings(state=tmp_path)):
         assert part.volume in dict(part.disks), part.name
 
@@ -111,4 +111,4 @@ def test_a_size_of_nothing_means_a_volume_without_a_bound(tmp_path: Path) -> Non
     settings = Settings(
         state=tmp_path, engine_disk_gb=0, registry_disk_gb=0, influx_disk_gb=0, pi_disk_gb=0, home_mb=0
     )
-    assert [part.disks for part in parts(settings)] == [(), (), (), ()]
+    assert [part.disks for part in parts(settings)] == [(), (), (), (), ()]

@@ -11,6 +11,7 @@
     files leaks certificates  what lies in the state folder, and where it must not lie as well
     readings database         InfluxDB's rights, the audit's triggers
     ports web registry disk   what listens, what the pages promise, who may pull, who may fill what
+    broker                    who may sign in at the MQTT broker
 
 Every check takes its paths and addresses from the settings, so a test can point it at a broken copy. Checks change
 nothing: what a check tries would do nothing even where it is allowed. What is refused may be seen in the audit.
@@ -25,6 +26,7 @@ from rich.console import Console
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.doctor import (
+    broker,
     certificates,
     database,
     devices,
@@ -57,6 +59,7 @@ GROUPS = (
     ports,
     web,
     registry,
+    broker,
     disk,
 )
 """Importing a group puts its checks into the table."""

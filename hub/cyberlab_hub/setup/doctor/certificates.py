@@ -148,6 +148,7 @@ def shown(patient: Patient) -> str:
     patient.at_hand(settings.registry_address, settings.gateway("devices"))
     places = {
         "registry": settings.registry,
+        "mqtt": settings.mqtt_url.partition("//")[2],
         "ingest": settings.ingest_url.partition("//")[2],
         "lab": settings.token_url.partition("//")[2].partition("/")[0],
     }

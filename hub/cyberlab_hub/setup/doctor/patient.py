@@ -139,6 +139,7 @@ class Patient:
         return [
             containers.registry(settings),
             containers.influxdb(settings),
+            containers.mqtt(settings),
             containers.workshop(settings),
             containers.proxy(settings, self.proxy_configuration),
             *(containers.pi(settings, number) for number in numbers),

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import pytest
 from cyberlab_hub.ingest.mqtt.bridge import SECRET, prepare
 from cyberlab_hub.settings import ROOT
+from gateway_process import Gateway
 from influx_server import free_port
-from test_ingest import Gateway
 
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 SERVE = (
     "import sys; from cyberlab_hub.ingest.__main__ import serve; from cyberlab_hub.settings import load;"
-    " serve(load(), port=int(sys.argv[1]), mqtt_port=int(sys.argv[2]))"
+    " serve(load(), port=int(sys.argv[1]), uplink_port=int(sys.argv[2]), mqtt_port=int(sys.argv[3]))"
 )
 
 
@@ -87,9 +87,8 @@ class Broker:
             "CYBERLAB_SUBNET": settings.subnet,
             "CYBERLAB_INFLUX_URL": self.gateway.influx.url,
         }
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(self.gateway.port), str(self.port)], env=env
-        )
+        ports = (str(self.gateway.port), str(self.gateway.uplink_port), str(self.port))
+        process = subprocess.Popen([sys.executable, "-c", SERVE, *ports], env=env)
         try:
             deadline = time.monotonic() + 30
             while self.gateway.health() is None:

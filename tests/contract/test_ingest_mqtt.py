@@ -23,10 +23,10 @@ from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.service.things import Things
 from fakes import FakeStore
+from gateway_process import make_gateway, set_up, wait_for
 from influx_server import need_influxd
 from mqtt_broker import PATH, Broker, make_broker, need_mosquitto
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from test_ingest import make_gateway, set_up, wait_for
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ import httpx
 import pytest
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
+from gateway_process import Gateway, make_gateway, set_up, wait_for
 from influx_server import need_influxd
 from influxdb_client import InfluxDBClient, Point, WritePrecision  # type: ignore[attr-defined]  # follow_imports = skip
 from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 from influxdb_client.rest import ApiException
-from test_ingest import Gateway, make_gateway, set_up, wait_for
 
 
 @pytest.fixture(scope="module")

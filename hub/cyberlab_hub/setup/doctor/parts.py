@@ -157,7 +157,12 @@ def published(patient: Patient) -> str:
 )
 def mounts(patient: Patient) -> str:
     settings = patient.settings
-    given = [settings.state / "mounts", settings.disks, settings.state / "run" / "tokens"]
+    given = [
+        settings.state / "mounts",
+        settings.disks,
+        settings.state / "run" / "tokens",
+        settings.mqtt_folder,
+    ]
     wrong = [
         f"{container['Name'].lstrip('/')} has {mount['Source']} at {mount['Destination']}"
         for container in patient.neighbours

@@ -61,8 +61,6 @@ class Times:
             return {int(number): (str(mark), int(at)) for number, (mark, at) in kept.items()}
         except FileNotFoundError:
             return {}
-        except (
-            ValueError,
-            TypeError,
-        ):  # half a file cannot be: it is replaced as a whole. Somebody else's, then
+        except (AttributeError, TypeError, ValueError):
+            # half a file cannot be, it is replaced as a whole: so somebody else wrote this
             return {}

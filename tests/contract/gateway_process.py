@@ -82,8 +82,8 @@ class Gateway:
     def url(self) -> str:
         return f"https://127.0.0.1:{self.port}"
 
-    def token(self, owner: str, kind: str = "deployment") -> Path:
-        """A token for pi01 in the lab's database, and the file in which a device has it."""
+    def token(self, owner: str, kind: str = "deployment", devices: tuple[str, ...] = ("pi01",)) -> Path:
+        """A token for these devices in the lab's database, and the file in which a device has it."""
         token = secrets.token_hex(8)
         row = IngestToken(
             hash=hashlib.sha256(token.encode()).hexdigest(),
@@ -91,7 +91,7 @@ class Gateway:
             owner=owner,
             deployment="d1" if kind == "deployment" else None,
             name="greenhouse",
-            devices=["pi01"],
+            devices=list(devices),
             created=now(),
         )
         database = Database.open(self.settings.db_url)

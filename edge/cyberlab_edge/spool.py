@@ -1,6 +1,6 @@
 """The device's spool: points that wait for the uplink, on disk, in order, bounded.
 
-SQLite with a write-ahead log. **When is a point safe?** `put` returns after its transaction was written and synced
+**When is a point safe?** `put` returns after its transaction was written and synced
 (``synchronous=FULL``), so what has been acknowledged survives a power cut in the middle of any write. Syncing wears
 out SD cards, so everything that comes within `COMMIT_SECONDS` shares one transaction. What the gateway has taken is
 removed with the next transaction; after a power cut it may be sent again, and the database keeps one of two equal
@@ -18,12 +18,12 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyberlab_edge.gap import Gap
+from cyberlab_edge.spool_file import SpoolFile
 
 log = logging.getLogger("cyberlab_edge.spool")
 
@@ -40,15 +40,6 @@ UNCONFIRMED = 0.25
 """Share of the bound for senders that the gateway has not confirmed."""
 FULL = "the device's spool was full"
 REFUSED = "refused by the lab"
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS sender (id INTEGER PRIMARY KEY, token TEXT UNIQUE NOT NULL, confirmed INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS batch (
-    id INTEGER PRIMARY KEY AUTOINCREMENT, sender INTEGER NOT NULL, lines INTEGER NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS batch_of_sender ON batch (sender, id);
-CREATE TABLE IF NOT EXISTS gap (
-    sender INTEGER, reason TEXT, lost INTEGER, first_ns INTEGER, last_ns INTEGER, PRIMARY KEY (sender, reason));
-"""
 
 
 class SpoolFull(OSError):
@@ -109,16 +100,16 @@ class Spool:
     def __init__(
         self, path: Path, *, limit_bytes: int = LIMIT_BYTES, on_put: Callable[[], object] = lambda: None
     ) -> None:
-        """`on_put` is called whenever there is something new to send. A damaged file is put aside, not trusted.
+        """`on_put` is called whenever there is something new to send.
 
         Raises:
             OSError, sqlite3.Error: the folder cannot be written.
         """
         self._limit = limit_bytes
         self._on_put = on_put
-        self._database = _open(path)
+        self._file = SpoolFile(path)
         self._lock = threading.RLock()
-        """Held for everything that touches the database or the senders."""
+        """Held for everything that touches the file or the senders."""
         self._senders: dict[str, _Sender] = {}
         self._load()
         self._changed = threading.Condition()
@@ -168,15 +159,12 @@ class Spool:
         bodies: list[bytes] = []
         lines = size = 0
         last = sender.settled
-        rows = self._database.execute(
-            "SELECT id, lines, body FROM batch WHERE sender = ? AND id > ? ORDER BY id", (sender.id, last)
-        )
-        for row, count, body in rows:
-            if bodies and (lines + count > BATCH_LINES or size + len(body) > BATCH_BYTES):
-                break
-            bodies.append(body)
-            last, lines, size = row, lines + count, size + len(body) + 1
-        rows.close()
+        with self._file.after(sender.id, last) as rows:
+            for row, count, body in rows:
+                if bodies and (lines + count > BATCH_LINES or size + len(body) > BATCH_BYTES):
+                    break
+                bodies.append(body)
+                last, lines, size = row, lines + count, size + len(body) + 1
         gaps = tuple(sender.gaps.values())
         if not bodies and not gaps:
             return None
@@ -213,10 +201,8 @@ class Spool:
             sender = self._senders.pop(token, None)
             if sender is None:
                 return 0
-            with self._transaction():
-                for table in ("batch", "gap"):
-                    self._database.execute(f"DELETE FROM {table} WHERE sender = ?", (sender.id,))  # noqa: S608 - our words
-                self._database.execute("DELETE FROM sender WHERE id = ?", (sender.id,))
+            with self._file.transaction():
+                self._file.forget(sender.id)
             return sender.lines
 
     def release(self, token: str) -> None:
@@ -242,7 +228,7 @@ class Spool:
             for put in self._aside:
                 put.error = SpoolFull("the agent ends")
                 put.safe.set()
-            self._database.close()
+            self._file.close()
 
     # ------------------------------------------------------------ the thread that writes
     def _write(self) -> None:
@@ -268,14 +254,15 @@ class Spool:
 
     def _commit(self, puts: list[_Put]) -> None:
         with self._lock:
+            gaps = {token: dict(sender.gaps) for token, sender in self._senders.items()}
             try:
-                with self._transaction():
+                with self._file.transaction():
                     self._clean()
                     for put in puts:
                         self._insert(put)
                     self._bound()
             except sqlite3.Error as error:
-                self._reload()
+                self._reload(gaps)
                 self._hold(puts, error)
                 return
             for sender in self._senders.values():
@@ -300,14 +287,9 @@ class Spool:
     def _insert(self, put: _Put) -> None:
         sender = self._senders.get(put.token)
         if sender is None:
-            added = self._database.execute(
-                "INSERT INTO sender (token, confirmed) VALUES (?, 0)", (put.token,)
-            )
-            sender = _Sender(int(added.lastrowid or 0), put.token, confirmed=not put.token)
+            sender = _Sender(self._file.add_sender(put.token), put.token, confirmed=not put.token)
             self._senders[put.token] = sender
-        self._database.execute(
-            "INSERT INTO batch (sender, lines, body) VALUES (?, ?, ?)", (sender.id, put.lines, put.body)
-        )
+        self._file.add(sender.id, put.lines, put.body)
         sender.bytes += len(put.body) + 1
         sender.lines += put.lines
 
@@ -315,21 +297,9 @@ class Spool:
         """Remove what is settled, and keep the gaps and who is confirmed."""
         for sender in self._senders.values():
             if sender.settled > sender.cleaned:
-                self._database.execute(
-                    "DELETE FROM batch WHERE sender = ? AND id <= ?", (sender.id, sender.settled)
-                )
+                self._file.remove_up_to(sender.id, sender.settled)
             if not sender.told:
-                self._database.execute(
-                    "UPDATE sender SET confirmed = ? WHERE id = ?", (sender.confirmed, sender.id)
-                )
-                self._keep_gaps(sender)
-
-    def _keep_gaps(self, sender: _Sender) -> None:
-        self._database.execute("DELETE FROM gap WHERE sender = ?", (sender.id,))
-        self._database.executemany(
-            "INSERT INTO gap VALUES (?, ?, ?, ?, ?)",
-            [(sender.id, g.reason, g.lost, g.first_ns, g.last_ns) for g in sender.gaps.values()],
-        )
+                self._file.tell(sender.id, sender.confirmed, sender.gaps.values())
 
     def _bound(self) -> None:
         while (sender := self._too_large()) is not None and self._drop_oldest(sender):
@@ -344,90 +314,37 @@ class Spool:
         return None
 
     def _drop_oldest(self, sender: _Sender) -> bool:
-        row = self._database.execute(
-            "SELECT id, lines, body FROM batch WHERE sender = ? AND id > ? ORDER BY id LIMIT 1",
-            (sender.id, max(sender.settled, sender.under_way)),
-        ).fetchone()
-        if row is None:
+        with self._file.after(sender.id, max(sender.settled, sender.under_way)) as rows:
+            oldest = next(iter(rows), None)
+        if oldest is None:
             return False
-        self._database.execute("DELETE FROM batch WHERE id = ?", (row[0],))
-        sender.bytes -= len(row[2]) + 1
-        sender.lines -= row[1]
-        _add_gap(sender, FULL, row[1], *_span(row[2]))
-        self._keep_gaps(sender)
+        row, lines, body = oldest
+        self._file.remove(row)
+        sender.bytes -= len(body) + 1
+        sender.lines -= lines
+        _add_gap(sender, FULL, lines, *_span(body))
+        self._file.tell(sender.id, sender.confirmed, sender.gaps.values())
         return True
 
-    # ------------------------------------------------------------ the file
+    # ------------------------------------------------------------ what the file says
     def _load(self) -> None:
-        rows = self._database.execute(
-            "SELECT s.id, s.token, s.confirmed, COALESCE(SUM(LENGTH(b.body) + 1), 0), COALESCE(SUM(b.lines), 0)"
-            " FROM sender s LEFT JOIN batch b ON b.sender = s.id GROUP BY s.id"
-        ).fetchall()
-        for id_, token, confirmed, size, lines in rows:
-            self._senders[token] = _Sender(id_, token, bool(confirmed), size, lines)
+        self._senders = {row[1]: _Sender(*row) for row in self._file.senders()}
         by_id = {sender.id: sender for sender in self._senders.values()}
-        for id_, reason, lost, first, last in self._database.execute("SELECT * FROM gap"):
+        for id_, gap in self._file.gaps():
             if id_ in by_id:
-                by_id[id_].gaps[reason] = Gap(lost, first, last, reason)
+                by_id[id_].gaps[gap.reason] = gap
 
-    def _reload(self) -> None:
-        """After a transaction that failed: what the database says, and how far the uplink is."""
-        before, self._senders = self._senders, {}
+    def _reload(self, gaps: dict[str, dict[str, Gap]]) -> None:
+        """After a transaction that failed: what the file says, how far the uplink is, and the gaps of before."""
+        before = self._senders
         self._load()
         for token, sender in self._senders.items():
             old = before.get(token)
             if old is not None:
                 sender.settled, sender.under_way, sender.told = old.settled, old.under_way, False
-                gone = self._database.execute(
-                    "SELECT COALESCE(SUM(LENGTH(body) + 1), 0), COALESCE(SUM(lines), 0) FROM batch"
-                    " WHERE sender = ? AND id <= ?",
-                    (sender.id, old.settled),
-                ).fetchone()
-                sender.bytes, sender.lines = sender.bytes - gone[0], sender.lines - gone[1]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            if self._database.in_transaction:
-                self._database.execute("ROLLBACK")
-            raise
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return _connect(path)
-    except sqlite3.DatabaseError as error:
-        if isinstance(error, sqlite3.OperationalError):
-            raise
-        aside = path.with_name(f"{path.name}.broken-{int(time.time())}")
-        log.warning(
-            "the spool %s is damaged (%s): it is kept as %s, and a new one begins", path, error, aside.name
-        )
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        path.rename(aside)
-        return _connect(path)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
-    try:
-        path.chmod(0o600)  # it holds the tokens of who waits
-        database.execute("PRAGMA journal_mode=WAL")
-        database.execute("PRAGMA synchronous=FULL")
-        database.execute("PRAGMA cache_size=-2000")
-        database.executescript(_SCHEMA)
-        if database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("its check fails")
-    except BaseException:
-        database.close()
-        raise
-    return database
+                sender.confirmed, sender.gaps = old.confirmed, gaps.get(token, {})
+                size, lines = self._file.size_up_to(sender.id, old.settled)
+                sender.bytes, sender.lines = sender.bytes - size, sender.lines - lines
 
 
 def _span(body: bytes) -> tuple[int, int]:

@@ -12,6 +12,8 @@ import logging
 import ssl
 import time
 from collections import defaultdict, deque
+from contextlib import suppress
+from typing import Any
 
 from websockets import connect
 from websockets.exceptions import WebSocketException
@@ -93,29 +95,28 @@ class Link:
             ping_timeout=PING_SECONDS,
             close_timeout=2,
         ) as socket:
-            sending = asyncio.create_task(self._send(socket))
+            work = [asyncio.create_task(self._send(socket)), asyncio.create_task(self._hear(socket))]
             try:
-                while True:
-                    seconds = ANSWER_SECONDS if self._wire else None
-                    hearing = asyncio.ensure_future(socket.recv())
-                    done, _ = await asyncio.wait(
-                        {hearing, sending},
-                        timeout=seconds or PING_SECONDS,
-                        return_when=asyncio.FIRST_COMPLETED,
-                    )
-                    if sending in done:
-                        hearing.cancel()
-                        sending.result()
-                    if hearing in done:
-                        await self._heard(hearing.result())
-                    else:
-                        hearing.cancel()
-                        if seconds and self._wire:
-                            raise TimeoutError("the gateway does not answer")
+                done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
             finally:
-                sending.cancel()
+                for task in work:
+                    task.cancel()
+                await asyncio.gather(*work, return_exceptions=True)
 
-    async def _send(self, socket: object) -> None:
+    async def _hear(self, socket: Any) -> None:
+        while True:
+            waited_for = set(self._wire)
+            try:
+                message = await asyncio.wait_for(socket.recv(), ANSWER_SECONDS)
+            except asyncio.TimeoutError:  # noqa: UP041 - another class before Python 3.11
+                if waited_for & set(self._wire):
+                    raise TimeoutError("the gateway does not answer") from None
+                continue
+            await self._heard(message)
+
+    async def _send(self, socket: Any) -> None:
         while True:
             self._news.clear()
             batch = None
@@ -125,16 +126,12 @@ class Link:
                 skip = {b.token for b in self._wire.values()} | set(self._held)
                 batch = await asyncio.to_thread(self._spool.next, skip)
             if batch is None:
-                try:
+                with suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._news.wait(), IDLE_SECONDS)
-                except TimeoutError:
-                    pass
-                except asyncio.TimeoutError:  # noqa: UP041 - another class before Python 3.11
-                    pass
                 continue
             self._seq += 1
             self._wire[self._seq] = batch
-            await socket.send(Frame(self._seq, batch.token, batch.body).pack())  # type: ignore[attr-defined]
+            await socket.send(Frame(self._seq, batch.token, batch.body).pack())
 
     async def _heard(self, message: str | bytes) -> None:
         seq, answer = unpack_answer(message)

@@ -11,6 +11,8 @@ import json
 import logging
 import socket
 import threading
+import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
@@ -19,7 +21,10 @@ from cyberlab_edge.spool import BATCH_BYTES, BATCH_LINES, Spool, SpoolFull
 log = logging.getLogger("cyberlab_edge.intake")
 
 AT_ONCE = 64
-"""Connections; one more is closed at once, and its program comes again."""
+EACH = 8
+"""Connections in all and of one container; one more is closed at once, and its program comes again."""
+BYTES_A_SECOND = 2_000_000
+"""Of one container. It shares the disk, and the moments in which it is synced, with the others."""
 IDLE_SECONDS = 75
 TOKEN_CHARACTERS = 200
 IP_FREEBIND = 15
@@ -39,7 +44,10 @@ class Intake(ThreadingHTTPServer):
         """Raises: OSError: the port is taken."""
         self.spool = spool
         self.link = link
-        self._places = threading.BoundedSemaphore(AT_ONCE)
+        self._lock = threading.Lock()
+        self._inside: Counter[str] = Counter()
+        self._taken: dict[str, tuple[float, int]] = {}
+        """Container's address -> when its second began, and the bytes since."""
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -47,16 +55,35 @@ class Intake(ThreadingHTTPServer):
         super().server_bind()
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._places.acquire(blocking=False):
+        host = client_address[0]
+        with self._lock:
+            room = self._inside.total() < AT_ONCE and self._inside[host] < EACH
+            self._inside[host] += room
+        if room:
+            super().process_request(request, client_address)
+        else:
             self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            with self._lock:
+                self._inside[client_address[0]] -= 1
+                self._inside += Counter()  # forgets who has none
+
+    def has_room(self, host: str, size: int) -> bool:
+        """Whether that container may leave so many bytes now; if so they count."""
+        now = time.monotonic()
+        with self._lock:
+            begun, taken = self._taken.get(host, (now, 0))
+            if now - begun >= 1:
+                begun, taken = now, 0
+            if taken and taken + size > BYTES_A_SECOND:
+                return False
+            self._taken = {h: t for h, t in self._taken.items() if now - t[0] < 1}
+            self._taken[host] = (begun, taken + size)
+            return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's form
         log.debug("a connection broke", exc_info=True)
@@ -91,6 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
         if body.count(b"\n") >= BATCH_LINES:
             self._answer(*_TOO_LARGE)
             return
+        if not self.server.has_room(self.client_address[0], len(body)):
+            self._answer(*_error(429, "too-fast", f"A container may leave {BYTES_A_SECOND} bytes a second."))
+            return
         try:
             self.server.spool.put(token, body)
         except SpoolFull as error:
@@ -104,6 +134,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(text)))
+        if status == 429:
+            self.send_header("Retry-After", "1")
         if close:
             self.send_header("Connection", "close")
         self.end_headers()

@@ -135,3 +135,31 @@ def test_a_long_hostile_line_is_quick(piece: bytes) -> None:
     body = b"t,a=" + piece * (900_000 // len(piece)) + b"\x01"
     assert stamp(body, TAGS).body == b""
     assert stamp(b"t a=" + piece * (900_000 // len(piece)), TAGS).body == b""
+
+
+LINES = st.builds(
+    lambda name, tags, text, time: (
+        f"{name}{''.join(f',{key}={value}' for key, value in tags)} value={text} {time}".encode()
+    ),
+    st.sampled_from(["m", "mm", "m\\ x", "m\\,x", "k", "device"]),
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "device", "b\\ c", "deployment"]), st.sampled_from(["1", "pi01", "x\\,y"])
+        ),
+        max_size=2,
+    ),
+    st.sampled_from(["1", "2i", '"m,x k "', '"a\\"b"', '",device=pi02"', "true"]),
+    st.integers(10**17, 10**18),
+)
+
+
+@given(st.lists(LINES, min_size=1, max_size=6))
+def test_a_batch_is_stamped_as_each_of_its_lines_would_be(lines: list[bytes]) -> None:
+    tags = {"deployment": "green", "device": "pi01"}
+    whole = stamp(b"\n".join(lines), tags)
+    alone = [stamp(line, tags) for line in lines]
+    kept = [one.body for one in alone if one.body]
+    assert whole.body == b"\n".join(kept)
+    assert list(whole.numbers) == [number for number, one in enumerate(alone, 1) if one.body]
+    for body in kept:
+        assert body.count(b",device=pi01") >= 1

@@ -17,7 +17,7 @@ from typing import Literal
 import httpx
 from cyberlab.wire import BuildUsage, Device, Measurement, PartHealth, Phase, TaskView, Written
 from cyberlab_hub.errors import Cancelled, HubError, NotAllowed, NotFound, QueryRefused, WorkFailed
-from cyberlab_hub.ingest.store import database_of
+from cyberlab_hub.ingest.store import Selection, database_of
 from cyberlab_hub.workshop.orders import (
     BaseState,
     BuildOrder,
@@ -311,6 +311,32 @@ class FakeStore:
     def unshare(self, owner: str, reader: str) -> None:
         self._up()
         self.readers.discard((reader, database_of(owner)))
+
+    def _chosen(self, database: str, where: Selection) -> list[bytes]:
+        def fits(line: bytes) -> bool:
+            head, _, rest = line.partition(b" ")
+            at = int(rest.rsplit(b" ", 1)[1])
+            name, *tags = head.decode().split(",")
+            return (
+                where.start <= at < where.stop
+                and where.measurement in (None, name)
+                and (not where.devices or any(f"device={device}" in tags for device in where.devices))
+            )
+
+        return [line for line in self.lines.get(database, []) if fits(line)]
+
+    def count(self, database: str, where: Selection) -> int:
+        self._up()
+        return len(self._chosen(database, where))
+
+    def delete(self, database: str, where: Selection) -> None:
+        self._up()
+        gone = self._chosen(database, where)
+        self.lines[database] = [line for line in self.lines.get(database, []) if line not in gone]
+
+    def used(self, database: str) -> int | None:
+        self._up()
+        return sum(len(line) for line in self.lines.get(database, []))
 
     def ping(self) -> str:
         self._up()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from cyberlab.errors import SpecRefused, TimedOut
+from cyberlab.keeping import Keeping
 from cyberlab.tables import Table
 from cyberlab.transport import Transport, path_of
 from cyberlab.wire import Device, Measurement, Share, View, Written
@@ -30,7 +31,7 @@ def names(devices: Iterable[Device | str] | str) -> tuple[str, ...]:
     return tuple(one.name if isinstance(one, Device) else one for one in devices)
 
 
-class Data:
+class Data(Keeping):
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 

@@ -1,12 +1,13 @@
-"""Readings as files: CSV and Parquet."""
+"""Readings as files: CSV and Parquet, whole or piece by piece."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cyberlab.errors import LabError
+from cyberlab.errors import LabError, SpecRefused
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +54,60 @@ def save_parquet(frame: pd.DataFrame, path: Path) -> None:
             fastparquet.write(str(path), flat(frame), compression="SNAPPY")
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def save_pieces(frames: Iterable[pd.DataFrame], path: Path) -> int:
+    """Write frames with the same columns into one file, a .csv or .parquet, in the memory of one of them. The file is
+    there when all is written, or not at all. Gives the number of rows.
+
+    Raises:
+        SpecRefused: ``file-kind-unknown``. LabError: ``file-unwritable``.
+    """
+    kinds = {".csv": _csv_piece, ".parquet": _parquet_piece}
+    write = kinds.get(path.suffix.lower())
+    if write is None:
+        raise SpecRefused(
+            "file-kind-unknown", f"{path.name} should end in .csv or .parquet, which says what to write."
+        )
+    part = path.with_name(f".{path.name}.part")
+    rows = 0
+    try:
+        for number, frame in enumerate(frames):
+            write(frame, part, number == 0)
+            rows += len(frame)
+        part.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return rows
+
+
+def _csv_piece(frame: pd.DataFrame, path: Path, first: bool) -> None:
+    text = csv(frame)
+    with path.open("w" if first else "a", encoding="utf-8", newline="") as file:
+        file.write(text if first else text.partition("\n")[2])
+
+
+def _parquet_piece(frame: pd.DataFrame, path: Path, first: bool) -> None:
+    import fastparquet
+
+    table = _booleans(flat(frame), frame)
+    text = {name: "utf8" for name in table if table[name].dtype == object or str(table[name].dtype) == "str"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # fastparquet is a version behind pandas
+        fastparquet.write(
+            str(path), table, compression="SNAPPY", append=not first, object_encoding=text or "infer"
+        )
+
+
+def _booleans(table: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Booleans with gaps are objects in a wide frame; in a file they have their type, also where there is none."""
+    kinds = frame.attrs.get("asked", {}).get("kinds", {})
+    for name, (field, _) in frame.attrs.get("columns", {}).items():
+        if kinds.get(field) == "boolean":
+            table[name] = table[name].astype("boolean")
+    return table
 
 
 def _unwritable(path: Path, error: OSError) -> LabError:

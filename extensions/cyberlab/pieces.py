@@ -47,12 +47,27 @@ def _handed_over(asked: Wanted, size: int) -> Iterator[Any]:
     if asked.fields:
         known = _known(asked)
         parts = _in_order(asked, size) if asked.every is None else _in_spans(asked, size)
+        columns = list(asked.shaped(NO_ROWS).columns) if asked.layout == "long" else None
         for rows in parts:
             some = True
-            yield asked.handed_over(asked.shaped(rows, known))
+            frame = asked.shaped(rows, known)
+            if columns is not None:
+                frame = _with_every_tag(frame, columns)
+            yield asked.handed_over(frame)
     if not some:
         warnings.warn(asked.nothing(), NothingRead, stacklevel=3)
         yield asked.handed_over(asked.shaped(NO_ROWS))
+
+
+def _with_every_tag(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """All long pieces have the same columns, so that they go into one file."""
+    for name in columns:
+        if name not in frame:
+            frame[name] = pd.array([None] * len(frame), dtype=frames.TEXT)
+    attrs = frame.attrs
+    frame = frame[list(columns)]
+    frame.attrs = attrs
+    return frame
 
 
 def _known(asked: Wanted) -> dict[str, list[str]] | None:

@@ -111,7 +111,7 @@ class Wanted:
         if self.devices is not None:
             where["device"] = list(self.devices)
         span = 0 if self.every is None else span_ns(self.every)
-        return {"fields": list(self.fields), "where": where, "every_ns": span}
+        return {"fields": list(self.fields), "kinds": self.answered, "where": where, "every_ns": span}
 
     def handed_over(self, frame: pd.DataFrame) -> Any:
         """In the form of the engine."""

@@ -1,4 +1,5 @@
-"""What every `Store` promises, on the fake that other tests use and on a real InfluxDB 1.x."""
+"""What every `Store` promises, on the fake that other tests use, on a real InfluxDB 1.x, and on every server that
+`CYBERLAB_TEST_INFLUX_URLS` names (see `influx_named`)."""
 
 from __future__ import annotations
 
@@ -11,22 +12,32 @@ from cyberlab_hub.errors import NotAllowed, NotFound, PartDown, QueryRefused
 from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.store import FLEET, Store, database_of
 from fakes import FakeStore
+from influx_named import EVERYWHERE, ON_EVERY_SERVER, Named
 from influx_server import Server, influxd  # noqa: F401 - a fixture
 
 T0 = 1_700_000_000_000_000_000
 
 
-@pytest.fixture(params=["fake", "influx1"])
+@pytest.fixture(params=EVERYWHERE, ids=str)
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     if request.param == "fake":
         yield FakeStore()
         return
+    yield from opened(request)
+
+
+@pytest.fixture(params=ON_EVERY_SERVER, ids=str)
+def influx(request: pytest.FixtureRequest) -> Iterator[Store]:
+    yield from opened(request)
+
+
+def opened(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """A server of the tests' own, or one that the environment names."""
+    if isinstance(request.param, Named):
+        with request.param.open() as store:
+            yield store
+        return
     yield from real(request.getfixturevalue("influxd"))
-
-
-@pytest.fixture
-def influx(influxd: Server) -> Iterator[Influx1Store]:  # noqa: F811 - the fixture
-    yield from real(influxd)
 
 
 def real(server: Server) -> Iterator[Influx1Store]:

@@ -59,6 +59,8 @@ def body_of(scene: Scene, method: str, path: str) -> Any:
         "/trials": {"image": image},
         "/deployments": {"name": "hut", "image": image, "devices": [scene.ben.device]},
         "/trials/{job}/exec": {"command": ["id"]},
+        "/storage/retention": {"days": 36_500, "really": True},
+        "/storage/forget": {"measurement": "nothing", "start": 0, "stop": 1, "really": True},
         "/specs/{name}": {**spec, "env": {}, "files": []},
         "/things": {"name": "hers"},
     }

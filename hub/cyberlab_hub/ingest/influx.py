@@ -178,6 +178,15 @@ class Influx:
             for s in fields.get("series", [])
         )
 
+    def metric_sum(self, name: str, label: str, value: str) -> int | None:
+        """The sum of one of the server's metrics (Prometheus' text form); None when it does not show them."""
+        response = self._send(self._http.build_request("GET", "/metrics", timeout=15))
+        if response.status_code != 200:
+            return None
+        wanted = f'{label}="{value}"'
+        lines = [line for line in response.text.splitlines() if line.startswith(f"{name}{{")]
+        return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if wanted in line)) if lines else None
+
     def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
         try:
             return self._http.send(request, stream=stream)

@@ -11,13 +11,14 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cyberlab.wire import Measurement, Written
 
 from cyberlab_hub.errors import HubError, NotFound, PartDown, QueryRefused
 from cyberlab_hub.ingest.influx import Influx, LoginRefused, ident, literal
-from cyberlab_hub.ingest.store import COMMON, database_of
+from cyberlab_hub.ingest.influx_delete import count_statement, counted, delete_statements
+from cyberlab_hub.ingest.store import COMMON, Selection, database_of
 
 T = TypeVar("T")
 
@@ -107,6 +108,29 @@ class Influx1Store:
 
     def measurements(self, reader: str, database: str) -> tuple[Measurement, ...]:
         return self._as_reader(reader, lambda login: self._influx.measurements(database, login))
+
+    # ------------------------------------------------------------ keeping and forgetting
+    def count(self, database: str, where: Selection) -> int:
+        return counted(self._asked(count_statement(where), database)) if where else 0
+
+    def delete(self, database: str, where: Selection) -> None:
+        for statement in delete_statements(where) if where else ():
+            self._asked(statement, database)
+
+    def used(self, database: str) -> int | None:
+        shards = self._asked("SHOW STATS FOR 'shard'")[0].get("series", ())
+        return sum(
+            int(dict(zip(shard["columns"], shard["values"][0], strict=True)).get("diskBytes") or 0)
+            for shard in shards
+            if shard.get("tags", {}).get("database") == database
+        )
+
+    def _asked(self, statement: str, database: str = "") -> list[dict[str, Any]]:
+        """As the administrator. Long, because deleting looks at every series."""
+        try:
+            return self._influx.ask(database, statement, self._admin, timeout=240)
+        except LoginRefused as error:
+            raise _admin_refused() from error
 
     def _as_reader(self, reader: str, call: Callable[[dict[str, str]], T]) -> T:
         self.ensure_owner(reader)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import urllib3
@@ -27,7 +28,8 @@ from influxdb_client.rest import ApiException
 
 from cyberlab_hub.errors import NotAllowed, NotFound, PartDown, QueryRefused
 from cyberlab_hub.ingest.influx import DOWN, NOT_SHARED, Influx, LoginRefused
-from cyberlab_hub.ingest.store import COMMON, database_of
+from cyberlab_hub.ingest.influx_delete import count_statement, counted
+from cyberlab_hub.ingest.store import COMMON, Selection, database_of
 
 T = TypeVar("T")
 
@@ -89,6 +91,31 @@ class Influx2Store:
     def measurements(self, reader: str, database: str) -> tuple[Measurement, ...]:
         return self._as_reader(reader, lambda login: self._influx.measurements(database, login))
 
+    # ------------------------------------------------------------ keeping and forgetting
+    def count(self, database: str, where: Selection) -> int:
+        if not where:
+            return 0
+        self._bucket(database)
+        try:
+            return counted(self._influx.ask(database, count_statement(where), self._admin, timeout=240))
+        except LoginRefused as error:
+            raise _admin_refused() from error
+
+    def delete(self, database: str, where: Selection) -> None:
+        measurement = [] if where.measurement is None else [f"_measurement={_quoted(where.measurement)}"]
+        bucket = self._bucket(database)
+        for device in (where.devices or (None,)) if where else ():
+            parts = [*measurement, *([] if device is None else [f"device={_quoted(device)}"])]
+            with _translated():
+                # its stop is included
+                self._client.delete_api().delete(
+                    rfc3339(where.start), rfc3339(where.stop - 1), " AND ".join(parts), bucket, self._org
+                )
+
+    def used(self, database: str) -> int | None:
+        """As its metrics say, if the server shows them."""
+        return self._influx.metric_sum("storage_shard_disk_size", "bucket", self._bucket(database))
+
     def _as_reader(self, reader: str, call: Callable[[dict[str, str]], T]) -> T:
         with self._lock:
             token = self._tokens.get(reader) or self._renew(reader, lambda readable: readable)
@@ -149,6 +176,17 @@ class Influx2Store:
                 api.delete_authorization(one)
             self._tokens[reader] = str(new.token)
             return self._tokens[reader]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def rfc3339(ns: int) -> str:
+    """Nanoseconds since 1970 as 2.x wants times."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=ns // 10**9)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns % 10**9:09d}Z"
 
 
 def _read(bucket: str, org_id: str) -> Any:

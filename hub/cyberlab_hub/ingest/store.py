@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from cyberlab.wire import Measurement, Written
@@ -31,6 +32,23 @@ def database_of(owner: str) -> str:
     """
     readable = re.sub(r"[^a-z0-9]+", "_", owner.lower()).strip("_")[:24]
     return f"u_{readable}_{hashlib.sha256(owner.encode()).hexdigest()[:10]}"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Readings of one database, for counting and deleting."""
+
+    start: int
+    """Nanoseconds since 1970, included."""
+    stop: int
+    """Not included."""
+    measurement: str | None = None
+    """None: every one."""
+    devices: tuple[str, ...] = ()
+    """None of them: of every device, and of none."""
+
+    def __bool__(self) -> bool:
+        return self.start < self.stop
 
 
 class Store(Protocol):
@@ -67,6 +85,15 @@ class Store(Protocol):
 
     def unshare(self, owner: str, reader: str) -> None:
         """Take that back. Does nothing when it was not shared."""
+
+    def count(self, database: str, where: Selection) -> int:
+        """How many readings `delete` would remove: of each series the number of its most frequent field."""
+
+    def delete(self, database: str, where: Selection) -> None:
+        """Remove them for ever. Removing what is not there is no error."""
+
+    def used(self, database: str) -> int | None:
+        """Bytes on InfluxDB's disk; None when this InfluxDB does not say."""
 
     def ping(self) -> str:
         """The version of InfluxDB that answers."""

@@ -31,6 +31,7 @@ from cyberlab_hub.service.routes import (
     quotas,
     shares,
     specs,
+    storage,
     things,
     trials,
 )
@@ -56,7 +57,9 @@ def create_app(parts: Parts) -> FastAPI:
         to_thread.current_default_thread_limiter().total_tokens = THREADS
         await to_thread.run_sync(parts.jobs.start, parts.workshop.sweep)
         parts.audit.keep(parts.audit_days)
+        parts.keeping.start()
         yield
+        parts.keeping.close()
         await to_thread.run_sync(parts.jobs.close, STOP_SECONDS)
         await to_thread.run_sync(parts.audit.close)
         await parts.auth.hub.close()
@@ -76,7 +79,7 @@ def create_app(parts: Parts) -> FastAPI:
     answers.install(app)
     for module in (
         health, catalogue, specs, files, builds, trials, jobs, images, deployments, devices, things, data, provenance,
-        shares, quotas, audit, docs,
+        storage, shares, quotas, audit, docs,
     ):  # fmt: skip
         app.include_router(module.router, prefix=API)
     app.add_middleware(Guard)

@@ -208,6 +208,16 @@ class ShareRow(Table):
     created: Mapped[datetime] = mapped_column(UtcTime)
 
 
+class RetentionRow(Table):
+    """How long an owner wants readings kept."""
+
+    __tablename__ = "retention"
+
+    owner: Mapped[str] = mapped_column(USER, primary_key=True)
+    days: Mapped[int] = mapped_column(Integer)
+    updated: Mapped[datetime] = mapped_column(UtcTime)
+
+
 # ---------------------------------------------------------------- quotas
 class QuotaRow(Table):
     """What an administrator gave a user or a group instead of the default."""

@@ -24,6 +24,7 @@ from cyberlab_hub.service.history import History
 from cyberlab_hub.service.hub import Hub
 from cyberlab_hub.service.images import Images
 from cyberlab_hub.service.jobs import Jobs
+from cyberlab_hub.service.keeping import Keeping
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.service.shares import Shares
 from cyberlab_hub.service.specs import Specs
@@ -55,6 +56,7 @@ class Parts:
     trials: Trials
     deployments: Deployments
     history: History
+    keeping: Keeping
     specs: Specs
     adviser: Adviser
     uploads: Uploads
@@ -103,6 +105,7 @@ def assemble(
             database, jobs, images, catalogue, credentials, workshop, store, quotas, history
         ),
         history=history,
+        keeping=Keeping(database, store, quotas),
         specs=Specs(database, quotas),
         adviser=Adviser(),
         uploads=Uploads(),

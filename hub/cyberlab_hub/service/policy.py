@@ -30,6 +30,8 @@ class Quota:
     unit: str = ""
 
 
+FOR_EVER = 36_500
+"""Days from which on readings count as never too old."""
 QUOTAS: Mapping[str, Quota] = {
     "builds": Quota(
         2, "Builds at once", "builds waiting or running", "Wait until one has ended, or cancel it."
@@ -63,6 +65,13 @@ QUOTAS: Mapping[str, Quota] = {
         "readings a second",
         "Measure less often, or fewer things, if it goes on.",
         "points/s",
+    ),
+    "days": Quota(
+        FOR_EVER,
+        "Days that readings are kept",
+        "days that readings are kept",
+        "Keep them for fewer days, and export what you want to have for longer.",
+        "days",
     ),
     "specs": Quota(200, "Saved forms", "saved forms", "Delete one that you do not need any more."),
     "streams": Quota(20, "Logs open at once", "logs open", "Close one."),

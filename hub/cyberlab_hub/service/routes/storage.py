@@ -1,0 +1,33 @@
+"""What readings take up, how long they are kept, and deleting them: always one's own."""
+
+from __future__ import annotations
+
+from cyberlab.wire_keep import ForgetWish, Forgotten, RetentionWish, Storage
+from fastapi import APIRouter, Request
+
+from cyberlab_hub.service.auth import User
+from cyberlab_hub.service.parts import Lab
+
+router = APIRouter(prefix="/storage", tags=["data"])
+
+
+@router.get("")
+def read_storage(lab: Lab, caller: User) -> Storage:
+    """How much space your readings take up, and how long they are kept."""
+    return lab.keeping.storage(caller.name)
+
+
+@router.put("/retention")
+def set_retention(lab: Lab, caller: User, request: Request, body: RetentionWish) -> Forgotten:
+    """Keep your readings for so many days and delete older ones. Without `really`: only say how many that would be."""
+    request.state.changes_nothing = not body.really
+    request.state.object = f"{caller.name}: {body.days} days"
+    return lab.keeping.keep(caller.name, body.days, really=body.really)
+
+
+@router.post("/forget")
+def forget_readings(lab: Lab, caller: User, request: Request, body: ForgetWish) -> Forgotten:
+    """Delete readings of your own. Without `really`: only say how many that would be."""
+    request.state.changes_nothing = not body.really
+    request.state.object = f"{caller.name}: {body.measurement}"
+    return lab.keeping.forget(caller.name, body)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cyberlab.cli.readings import Aggregate, Database, Devices, Every, Measurement, Start, Stop
 from cyberlab.cli.shell import Json, Out, remarks, speaking
-from cyberlab.wire_keep import Forgotten
+
+if TYPE_CHECKING:
+    from cyberlab.wire_keep import Forgotten
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: delete.")]
 

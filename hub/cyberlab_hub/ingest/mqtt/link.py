@@ -39,6 +39,8 @@ class Session:
         self._topic = topic
         self._address = address
         self._stopping = threading.Event()
+        self._attempts = 0
+        """Since it was well."""
         self.subscribed = threading.Event()
         """The broker keeps what is published from now on, also while nobody is connected."""
         self._client = paho.Client(
@@ -68,21 +70,23 @@ class Session:
 
     # ------------------------------------------------------------ the thread
     def _run(self) -> None:
-        failed = 0
         while not self._stopping.is_set():
             try:
                 self._client.connect(*self._address, keepalive=KEEPALIVE)
-                failed = 0
                 self._stay()
             except (OSError, ValueError) as error:
-                log.warning("the MQTT broker cannot be reached: %s", error)
+                self._failure("the MQTT broker cannot be reached: %s", error)
             except Exception:  # a mistake here must not end a way in for good
                 log.exception("a session at the MQTT broker ended by a mistake")
             self._gone()
-            if not self._stopping.is_set():
-                self._stopping.wait(AGAIN_SECONDS[min(failed, len(AGAIN_SECONDS) - 1)])
-                failed += 1
+            self._stopping.wait(AGAIN_SECONDS[min(self._attempts, len(AGAIN_SECONDS) - 1)])
+            self._attempts += 1
         self._client.disconnect()
+
+    def _failure(self, words: str, *about: object) -> None:
+        """Said once, not with every attempt."""
+        if self._attempts == 0:
+            log.warning(words, *about)
 
     def _stay(self) -> None:
         """As long as the connection holds."""
@@ -95,7 +99,7 @@ class Session:
 
     def _on_connect(self, client: paho.Client, _data: Any, _flags: Any, code: Any, _more: Any) -> None:
         if code.is_failure:
-            log.warning("the MQTT broker refuses the gateway: %s", code)
+            self._failure("the MQTT broker refuses %s: %s", self._topic, code)
             return
         client.subscribe(self._topic, qos=1)
 
@@ -104,6 +108,7 @@ class Session:
             log.warning("the MQTT broker refuses the gateway's subscription to %s", self._topic)
             return
         self.subscribed.set()
+        self._attempts = 0
 
     # ------------------------------------------------------------ for those that are made of it
     def _on_message(self, client: paho.Client, data: Any, message: paho.MQTTMessage) -> None:

@@ -247,6 +247,17 @@ def test_dashboard_picks_hides_and_downloads(home: Path, jupyter: str, browser: 
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
     assert download.value.suggested_filename == "temperature-1m.csv"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download Parquet").click()
+    assert download.value.suggested_filename == "temperature-1m.parquet"
+    assert download.value.path().read_bytes()[:4] == b"PAR1"
+    page.get_by_role("button", name="Which code?").click()
+    origins = page.locator(".cs-origins details")
+    expect(origins).to_have_count(2)
+    origins.last.locator("summary").click()
+    expect(page.get_by_label("Dockerfile")).to_have_text("FROM x")
+    watched.shot("dashboard-origins")
+    assert watched.errors == []
     page.get_by_role("button", name="Pause").click()
     expect(page.locator(".cs-state")).to_have_text("paused")
     watched.context.close()

@@ -5,7 +5,8 @@ python bench/read.py [rows]
 
 Runs an InfluxDB 1.x of its own. Each contender runs in a process of its own, so that its peak memory is its own:
 `peak_mb` is what the process held at most, minus what it held when everything was imported. No two readings have the
-same time, the worst for the wide layout: a row and 40 cells for each. The official client
+same time, the worst for the wide layout: a row and 40 cells for each. For "wide, together" the devices measure at the
+same moments. The official client
 speaks to 2.x; its parser is given the rows as 2.x would send them, from memory: no network, which favours it. It and
 `DataFrameClient` run once, the others three times of which the best counts.
 """
@@ -62,7 +63,7 @@ def raw(where: dict[str, Any]) -> Callable[[], int]:
 
 
 def lab(
-    layout: str, engine: str = "pandas", chunks: int | None = None
+    layout: str, engine: str = "pandas", chunks: int | None = None, measurement: str = "temperature"
 ) -> Callable[[dict[str, Any]], Callable[[], int]]:
     def prepared(where: dict[str, Any]) -> Callable[[], int]:
         from cyberlab import pieces, reader
@@ -78,8 +79,8 @@ def lab(
         def work() -> int:
             arguments: dict[str, Any] = {"start": "2023-01-01", "layout": layout, "engine": engine}
             if chunks is not None:
-                return sum(len(part) for part in pieces.pieces(query, "temperature", chunks, **arguments))
-            table = reader.read(query, "temperature", **arguments)
+                return sum(len(part) for part in pieces.pieces(query, measurement, chunks, **arguments))
+            table = reader.read(query, measurement, **arguments)
             return int(table.notna().to_numpy().sum()) // 2 if layout == "wide" else len(table)
 
         if engine != "pandas":
@@ -122,6 +123,7 @@ CONTENDERS: dict[str, Callable[[dict[str, Any]], Callable[[], int]]] = {
     "raw": raw,
     "long": lab("long"),
     "wide": lab("wide"),
+    "wide, together": lab("wide", measurement="together"),
     "chunks": lab("long", chunks=100_000),
     "arrow": lab("long", "arrow"),
     "polars": lab("long", "polars"),
@@ -169,6 +171,8 @@ def fill(where: dict[str, Any]) -> None:
     lines: list[str] = []
     for device, value, humidity, at in readings(where["rows"]):
         lines.append(f"temperature,device=pi{device:02d},unit=C value={value},humidity={humidity} {at}")
+        together = T + (at - T) // (DEVICES * 10**6) * DEVICES * 10**6
+        lines.append(f"together,device=pi{device:02d},unit=C value={value},humidity={humidity} {together}")
         if len(lines) == 10_000:
             store.write(where["database"], "\n".join(lines).encode())
             lines.clear()

@@ -11,7 +11,7 @@ import pytest
 from cyberlab.wire_origin import HIDDEN
 from cyberlab_hub.errors import PartDown, WorkFailed
 from cyberlab_hub.service import history
-from cyberlab_hub.service.models import DeploymentEvent, ImageSource
+from cyberlab_hub.service.models_readings import DeploymentEvent, ImageSource
 from service_lab import ServiceLab, spec
 from sqlalchemy import text
 

@@ -27,7 +27,8 @@ from sqlalchemy import func, select
 
 from cyberlab_hub.errors import NotFound
 from cyberlab_hub.service.database import Database
-from cyberlab_hub.service.models import DeploymentEvent, ImageRow, ImageSource, now
+from cyberlab_hub.service.models import ImageRow, now
+from cyberlab_hub.service.models_readings import DeploymentEvent, ImageSource
 
 SOURCE_BYTES = 256 * 2**20
 """Compressed, for each owner."""

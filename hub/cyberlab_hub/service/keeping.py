@@ -19,7 +19,8 @@ from cyberlab_hub.errors import HubError, OverQuota
 from cyberlab_hub.ingest.store import Selection, Store, database_of
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.database import Database
-from cyberlab_hub.service.models import MembershipRow, RetentionRow, now
+from cyberlab_hub.service.models import MembershipRow, now
+from cyberlab_hub.service.models_readings import RetentionRow
 from cyberlab_hub.service.quotas import Quotas
 
 SWEEP_SECONDS = 6 * 3600.0

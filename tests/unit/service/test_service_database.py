@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cyberlab_hub.errors import PartDown
+from cyberlab_hub.service import models_readings  # noqa: F401 - its tables are among those compared
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import ShareRow, Table
 from sqlalchemy import select

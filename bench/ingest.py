@@ -22,16 +22,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from cyberlab_edge.answers import Verdict
-from cyberlab_edge.frames import PATH, Frame, unpack_answer
+from cyberlab_edge.frames import PATH, Frame
 from cyberlab_edge.uplink import Uplink
 from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.quotas import Quotas
-from websockets.sync.client import connect
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in ("", "contract")]
 from gateway_process import Gateway, make_gateway, set_up  # noqa: E402 - found by the line above
+from uplinks import UplinkByHand  # noqa: E402 - the same
 
 T = 1_700_000_000_000_000_000
 BATCH = 5_000
@@ -111,13 +111,12 @@ class Ways:
         context = ssl.create_default_context(cafile=self._gateway.settings.certs / "ca.crt")
         context.load_cert_chain(config.parent / "agent.pem")
         url = f"wss://127.0.0.1:{self._gateway.uplink_port}{PATH}"
-        socket = connect(url, ssl=context, compression=None, proxy=None)
+        line = UplinkByHand(url, context)
         token = self._gateway.token("anna", devices=(device,)).read_text()
         numbers = count(1)
 
         def send(body: bytes) -> None:
-            socket.send(Frame(next(numbers), token, body).pack())
-            _, answer = unpack_answer(socket.recv(60))
+            answer = line.send(Frame(next(numbers), token, body).pack())
             assert answer.verdict is Verdict.TAKEN, answer
             assert not answer.lost, answer
 

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from cyberlab.reader import NothingRead
 from cyberlab_edge.answers import Answer, Verdict
-from cyberlab_edge.frames import BODY_BYTES, Frame, unpack_answer
+from cyberlab_edge.frames import BODY_BYTES, PATH, Frame
 from cyberlab_edge.spool import Spool
 from cyberlab_hub import certs
 from cyberlab_hub.ingest.store import FLEET
@@ -29,6 +29,7 @@ from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 from gateway_process import Gateway, make_gateway, set_up, wait_for
 from influx_server import need_influxd
+from uplinks import ask
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
@@ -238,19 +239,10 @@ def revoke(gateway: Gateway, token: Path) -> None:
 def speak(gateway: Gateway, pem: Path | None, *messages: bytes | str) -> list[Answer]:
     """What the gateway answers to these messages on one connection."""
 
-    async def run() -> list[Answer]:
-        context = ssl.create_default_context(cafile=gateway.settings.certs / "ca.crt")
-        if pem is not None:
-            context.load_cert_chain(pem)
-        url = f"wss://127.0.0.1:{gateway.uplink_port}/api/v1/uplink"
-        async with connect(url, ssl=context, compression=None, proxy=None) as socket:
-            answers = []
-            for message in messages:
-                await socket.send(message)
-                answers.append(unpack_answer(await asyncio.wait_for(socket.recv(), 20))[1])
-            return answers
-
-    return asyncio.run(run())
+    context = ssl.create_default_context(cafile=gateway.settings.certs / "ca.crt")
+    if pem is not None:
+        context.load_cert_chain(pem)
+    return ask(f"wss://127.0.0.1:{gateway.uplink_port}{PATH}", context, *messages)
 
 
 def frame(token: str, body: bytes) -> bytes:

@@ -17,7 +17,7 @@ import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from cyberlab_edge.answers import Answer, Verdict
-from cyberlab_edge.frames import PATH, Frame, unpack_answer
+from cyberlab_edge.frames import PATH, Frame
 from cyberlab_hub.ingest.store import FLEET, database_of
 from cyberlab_hub.ingest.uplink import UPLINK_PORT
 from cyberlab_hub.setup.cluster import rotate_join_token
@@ -25,7 +25,7 @@ from cyberlab_hub.setup.engines import workshop_engine
 from hostile.attack import Attack, Scene, table
 from hostile.scene import Someone, small_spec, wait_until
 from hostile.watch import memory_free
-from websockets.sync.client import connect
+from uplinks import ask
 
 MB = 2**20
 NOW = 1_700_000_000_000_000_000
@@ -226,9 +226,8 @@ def uplink(scene: Scene, device: str, token: str, lines: bytes) -> Answer:
     context = ssl.create_default_context(cafile=scene.settings.certs / "ca.crt")
     context.load_cert_chain(scene.once(f"certificate of {device}", stolen))
     url = f"wss://{scene.settings.gateway('devices')}:{UPLINK_PORT}{PATH}"
-    with connect(url, ssl=context, compression=None, proxy=None) as socket:
-        socket.send(Frame(1, token, lines).pack())
-        return unpack_answer(socket.recv(30))[1]
+    (answer,) = ask(url, context, Frame(1, token, lines).pack())
+    return answer
 
 
 def _agent_into_a_users_database(scene: Scene) -> None:

@@ -38,6 +38,8 @@ ASIDE_SECONDS = 7.0
 """Less than a program waits for an answer."""
 UNCONFIRMED = 0.25
 """Share of the bound for senders that the gateway has not confirmed."""
+STRANGERS = 100
+"""Senders that it has not confirmed, at most: each takes memory."""
 FULL = "the device's spool was full"
 REFUSED = "refused by the lab"
 
@@ -91,7 +93,7 @@ class _Sender:
     cleaned: int = 0
     gaps: dict[str, Gap] = field(default_factory=dict)
     told: bool = True
-    """The gaps on disk are those in memory."""
+    """The disk knows the gaps, and whether it is confirmed."""
 
 
 class Spool:
@@ -139,7 +141,9 @@ class Spool:
             if put in self._aside and not put.safe.is_set():
                 self._aside.remove(put)
             if not put.safe.is_set() or put.error is not None:
-                raise SpoolFull(f"the device's disk takes nothing more: {put.error}") from put.error
+                raise SpoolFull(
+                    f"the device takes nothing more: {put.error or 'its disk does not answer'}"
+                ) from put.error
 
     # ------------------------------------------------------------ emptying
     def next(self, skip: Collection[str] = ()) -> Batch | None:
@@ -173,7 +177,10 @@ class Spool:
         return Batch(sender.token, body, lines, sender.id, last, gaps)
 
     def settle(self, batch: Batch, lost: int = 0, reason: str = REFUSED) -> None:
-        """The gateway has answered for it: taken but for `lost` lines, which become part of a gap."""
+        """The gateway has answered for it: taken but for `lost` lines, which become part of a gap.
+
+        A batch may have been sent twice, and be settled twice: it counts once.
+        """
         if batch.aside is not None:
             with self._lock:
                 if batch.aside in self._aside:
@@ -181,11 +188,13 @@ class Spool:
                     batch.aside.safe.set()
             return
         with self._lock:
-            sender = self._senders[batch.token]
-            sender.confirmed = sender.confirmed or lost < batch.lines or not batch.lines
-            sender.settled = max(sender.settled, batch.last)
-            sender.bytes = max(0, sender.bytes - len(batch.points) - bool(batch.points))
-            sender.lines = max(0, sender.lines - batch.lines)
+            sender = self._senders.get(batch.token)
+            if sender is None or (batch.lines and batch.last <= sender.settled):
+                return
+            size, lines = self._file.size(sender.id, sender.settled, batch.last)
+            sender.bytes, sender.lines = sender.bytes - size, sender.lines - lines
+            sender.confirmed = sender.confirmed or lost < batch.lines
+            sender.settled = batch.last
             sender.told = False
             for gap in batch.gaps:
                 if sender.gaps.get(gap.reason) == gap:
@@ -201,8 +210,11 @@ class Spool:
             sender = self._senders.pop(token, None)
             if sender is None:
                 return 0
-            with self._file.transaction():
-                self._file.forget(sender.id)
+            try:
+                with self._file.transaction():
+                    self._file.forget(sender.id)
+            except sqlite3.Error as error:  # a full disk: they come again at the next start
+                log.warning("points that nobody will take stay on the disk: %s", error)
             return sender.lines
 
     def release(self, token: str) -> None:
@@ -268,7 +280,7 @@ class Spool:
             for sender in self._senders.values():
                 sender.cleaned, sender.told = sender.settled, True
         for put in puts:
-            put.safe.set()
+            put.safe.set()  # or refused, with its error
         if puts:
             self._on_put()
 
@@ -287,6 +299,9 @@ class Spool:
     def _insert(self, put: _Put) -> None:
         sender = self._senders.get(put.token)
         if sender is None:
+            if put.token and sum(not s.confirmed for s in self._senders.values()) >= STRANGERS:
+                put.error = SpoolFull("too many senders that the lab has not confirmed wait here")
+                return
             sender = _Sender(self._file.add_sender(put.token), put.token, confirmed=not put.token)
             self._senders[put.token] = sender
         self._file.add(sender.id, put.lines, put.body)
@@ -343,7 +358,7 @@ class Spool:
             if old is not None:
                 sender.settled, sender.under_way, sender.told = old.settled, old.under_way, False
                 sender.confirmed, sender.gaps = old.confirmed, gaps.get(token, {})
-                size, lines = self._file.size_up_to(sender.id, old.settled)
+                size, lines = self._file.size(sender.id, 0, old.settled)
                 sender.bytes, sender.lines = sender.bytes - size, sender.lines - lines
 
 

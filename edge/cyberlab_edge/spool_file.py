@@ -80,10 +80,10 @@ class SpoolFile:
         finally:
             rows.close()
 
-    def size_up_to(self, sender: int, row: int) -> tuple[int, int]:
-        """Bytes and points."""
-        statement = f"SELECT {_SIZE} FROM batch WHERE sender = ? AND id <= ?"  # noqa: S608 - our own words
-        found = self._database.execute(statement, (sender, row)).fetchone()
+    def size(self, sender: int, after: int, up_to: int) -> tuple[int, int]:
+        """Bytes and points of the batches between."""
+        statement = f"SELECT {_SIZE} FROM batch WHERE sender = ? AND id > ? AND id <= ?"  # noqa: S608 - our own words
+        found = self._database.execute(statement, (sender, after, up_to)).fetchone()
         return int(found[0]), int(found[1])
 
     # ------------------------------------------------------------ changes, within a transaction

@@ -36,6 +36,7 @@ IDLE_SECONDS = 1.0
 LATER_SECONDS = 1.0
 TOLD = 20
 """Refusals remembered for each sender until it comes by."""
+SENDERS = 200
 
 
 class Link:
@@ -68,7 +69,11 @@ class Link:
             began = self._seq
             try:
                 await self._session()
-            except (OSError, WebSocketException, BadFrame, TimeoutError) as error:
+            except (
+                Exception
+            ) as error:  # a device that stops sending for a mistake of ours would be found out too late
+                if not isinstance(error, OSError | WebSocketException | BadFrame | TimeoutError):
+                    log.exception("the uplink broke off")
                 attempt = 1 if self._seq > began else attempt + 1
                 if attempt == 2:
                     log.warning("readings are kept here and sent later: %s: %s", type(error).__name__, error)
@@ -135,13 +140,18 @@ class Link:
 
     async def _heard(self, message: str | bytes) -> None:
         seq, answer = unpack_answer(message)
-        batch = self._wire.pop(seq, None)
+        batch = self._wire.get(seq)
         if batch is None:
             raise BadFrame(f"an answer to batch {seq}, which is not on the wire")
+        if answer.verdict not in (Verdict.TAKEN, Verdict.NEVER):
+            self._held[batch.token] = time.monotonic() + (answer.wait or LATER_SECONDS)
         await asyncio.to_thread(self._settle, batch, answer)
+        del self._wire[seq]  # only now: until it is settled the spool would give it out again
         self._news.set()
 
     def _settle(self, batch: Batch, answer: Answer) -> None:
+        if len(self._refused) > SENDERS:
+            self._refused.clear()  # of programs that never came by to hear it
         if answer.verdict is Verdict.TAKEN:
             if answer.lost:
                 log.warning(
@@ -156,4 +166,3 @@ class Link:
             log.warning("%d readings can never be delivered: %s", dropped, answer.reason)
         else:
             self._spool.release(batch.token)
-            self._held[batch.token] = time.monotonic() + (answer.wait or LATER_SECONDS)

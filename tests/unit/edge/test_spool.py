@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cyberlab_edge.spool import FULL, REFUSED, Batch, Spool, SpoolFull
+from cyberlab_edge.spool import FULL, REFUSED, STRANGERS, Batch, Spool, SpoolFull
 
 NS = 10**9
 
@@ -124,6 +124,33 @@ def test_the_one_with_most_loses_and_made_up_tokens_push_out_nobody(tmp_path: Pa
     mine = spool.next({f"made-up-{number}" for number in range(60)})
     spool.close()
     assert values(mine) == list(range(300))
+
+
+def test_a_batch_that_was_sent_twice_counts_once(spool: Spool) -> None:
+    spool.put("anna", line(0))
+    first = spool.next()
+    spool.put("anna", line(1))
+    longer = spool.next()
+    assert first is not None
+    assert longer is not None
+    for batch in (first, longer, first, longer):
+        spool.settle(batch, lost=1)
+    assert spool.waiting == (0, 0)
+    spool.put("anna", line(2))
+    assert values(spool.next()) == [2]
+
+
+def test_made_up_tokens_do_not_fill_the_memory_either(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cyberlab_edge.spool.COMMIT_SECONDS", 0.0)
+    for number in range(STRANGERS):
+        spool.put(f"made-up-{number}", line(1))
+    with pytest.raises(SpoolFull, match="not confirmed"):
+        spool.put("one-more", line(1))
+    spool.put("made-up-3", line(2))
+    spool.put("", line(1))
+    batch = spool.next({f"made-up-{number}" for number in range(STRANGERS)})
+    assert batch is not None
+    assert batch.token == ""
 
 
 def test_what_the_lab_refuses_is_a_gap_too(spool: Spool) -> None:

@@ -353,6 +353,54 @@ def _flood(scene: Scene) -> None:
     wait_until("Ben's next readings", lambda: _beats(scene) > before + 8, 30)
 
 
+# ---------------------------------------------------------------- the device's own intake
+INTO_THE_INTAKE = """
+import http.client, sys, threading, time
+from collections import Counter
+
+said = Counter()
+
+def pour(number):
+    line = http.client.HTTPConnection("172.17.0.1", 8087, timeout=20)
+    end = time.monotonic() + {seconds}
+    turn = 0
+    while time.monotonic() < end:
+        turn += 1
+        token = {token!r} or f"made-up-{{number}}-{{turn}}"
+        body = b"\\n".join(b"hog,n=%d value=1 %d" % (n, time.time_ns() + n) for n in range({lines}))
+        try:
+            line.request("POST", "/api/v1/write", body, {{"Authorization": "Bearer " + token}})
+            answer = line.getresponse()
+            answer.read()
+            said[answer.status] += 1
+        except OSError:
+            line.close()
+            said["cut"] += 1
+
+threads = [threading.Thread(target=pour, args=(n,)) for n in range(20)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(dict(said))
+"""
+
+
+def _pours_into_the_intake(token_of: Callable[[Scene], str], lines: int) -> Callable[[Scene], None]:
+    """Twenty connections from one address, as a container has one; Ben's readings come as ever."""
+
+    def run(scene: Scene) -> None:
+        node = docker.from_env().containers.get(f"{scene.settings.name}-{scene.ben.device}")
+        before = _beats(scene)
+        code = INTO_THE_INTAKE.format(seconds=6, token=token_of(scene), lines=lines)
+        said = node.exec_run(["python3", "-c", code]).output.decode()
+        assert "cut" in said, f"one address has more than its places: {said}"
+        wait_until("Ben's next readings", lambda: _beats(scene) > before + 8, 60)
+        resident = node.exec_run(["sh", "-c", "cat /proc/$(pgrep -f cyberlab_edge.agent | head -1)/status"])
+        (size,) = [row.split()[1] for row in resident.output.decode().splitlines() if row.startswith("VmRSS")]
+        assert int(size) < 150_000, f"the agent has {size} KB"
+
+    return run
+
+
 def _beats(scene: Scene) -> int:
     answer = scene.ben.http.get("/query", params={"q": "SELECT count(value) FROM heartbeat"})
     return int(answer.text.strip().rsplit(",", 1)[-1])
@@ -461,6 +509,8 @@ ATTACKS = (
     _attack("endless-batch", "sends a batch without end", "413, not taken", "gateway", _endless_batch),
     _attack("many-lines", "sends half a million lines", "413, a short answer", "gateway", _many_lines),
     _attack("flood", "sends from twenty threads", "429; Ben's readings come", "quota", _flood),
+    _attack("made-up-senders", "leaves points of made-up tokens with the agent", "few are kept; Ben's readings come", "agent", _pours_into_the_intake(lambda _: "", 20)),
+    _attack("hog-of-the-spool", "leaves all the points that she can with the agent", "429; Ben's readings come", "agent", _pours_into_the_intake(own_token, 3000)),
     _attack("every-week-since-1678", "sends stamps of every week since 1678", "few shards; Ben reads", "InfluxDB limits", _every_week_since_1678),
     _attack("many-fields-and-series", "sends thousands of fields and series", "in her own database", "InfluxDB limits", _many_fields_and_series),
     _attack("ports-of-a-pi", "knocks at a Pi's engine", "no port answers", "firewall", _ports_of_a_pi),

@@ -53,6 +53,7 @@ def targets(scene: Scene, place: str) -> dict[str, tuple[str, int]]:
         "ingest gateway": (settings.gateway("devices"), 8443),
         "registry tokens": (settings.gateway("devices"), 8444),
         "devices' uplinks": (settings.gateway("devices"), 8445),
+        "intake of a Pi from outside": (settings.address("devices", 12), 8087),
         "public proxy": (settings.gateway("users"), settings.hub_port),
         "API of the proxy": (settings.gateway("users"), settings.hub_port + 1),
         "cloud metadata": ("169.254.169.254", 80),

@@ -30,7 +30,7 @@ def may_write(path):
     try: open(path, "w").close()
     except OSError: return False
     return True
-gateway = os.environ.get("CYBERLAB_GATEWAY", "").removeprefix("https://").split(":")
+gateway = os.environ.get("CYBERLAB_GATEWAY", "").partition("//")[2].split(":")
 print(json.dumps({
     "caps": [line.split()[1] for line in status.splitlines() if line.startswith("CapBnd")],
     "no_new_privs": "NoNewPrivs:\\t1" in status,

@@ -26,7 +26,7 @@ class HostWatch:
 
     def __init__(self, settings: Settings) -> None:
         self._state = settings.state
-        self.canary = settings.state / "hostile-canary"
+        self.canary = settings.state / f"hostile-canary-{secrets.token_hex(4)}"
         self._text = secrets.token_hex(16)
         self.canary.write_text(self._text)
         self.canary.chmod(0o644)

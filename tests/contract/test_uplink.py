@@ -185,7 +185,7 @@ def test_a_day_without_a_network_arrives_whole(running: Gateway, owner: str, tmp
     agent.start()
     try:
         wait_for(lambda: 0 <= agent.waiting() < 100, 120)
-        wait_for(lambda: len(so_far(running, owner, "count", start="-25h")) >= count, 20)
+        wait_for(lambda: len(so_far(running, owner, "count", start="-25h")) >= count, 60)
     finally:
         agent.kill(signal.SIGTERM)
     frame = running.read(owner, "count", start="-25h")

@@ -510,7 +510,7 @@ ATTACKS = (
     _attack("many-lines", "sends half a million lines", "413, a short answer", "gateway", _many_lines),
     _attack("flood", "sends from twenty threads", "429; Ben's readings come", "quota", _flood),
     _attack("made-up-senders", "leaves points of made-up tokens with the agent", "few are kept; Ben's readings come", "agent", _pours_into_the_intake(lambda _: "", 20)),
-    _attack("hog-of-the-spool", "leaves all the points that she can with the agent", "429; Ben's readings come", "agent", _pours_into_the_intake(own_token, 3000)),
+    _attack("hog-of-the-spool", "leaves all the points that she can with the agent, under one name", "429; Ben's readings come", "agent", _pours_into_the_intake(lambda _: "not-a-token", 3000)),
     _attack("every-week-since-1678", "sends stamps of every week since 1678", "few shards; Ben reads", "InfluxDB limits", _every_week_since_1678),
     _attack("many-fields-and-series", "sends thousands of fields and series", "in her own database", "InfluxDB limits", _many_fields_and_series),
     _attack("ports-of-a-pi", "knocks at a Pi's engine", "no port answers", "firewall", _ports_of_a_pi),

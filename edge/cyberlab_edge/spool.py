@@ -23,15 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cyberlab_edge.gap import Gap
+from cyberlab_edge.outbox import BATCH_BYTES, BATCH_LINES
 from cyberlab_edge.spool_file import SpoolFile
 
 log = logging.getLogger("cyberlab_edge.spool")
 
 LIMIT_BYTES = 256_000_000
 COMMIT_SECONDS = 0.25
-BATCH_LINES = 5_000
-BATCH_BYTES = 900_000
-"""A little under the gateway's limit."""
 ASIDE_BYTES = 8_000_000
 """Of points in memory while the disk takes none."""
 ASIDE_SECONDS = 7.0

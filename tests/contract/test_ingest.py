@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import signal
 import subprocess
 import sys
@@ -20,33 +19,9 @@ from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings
-from gateway_process import Gateway, make_gateway, set_up
-from influx_server import need_influxd
+from gateway_process import Gateway, set_up
 
 OWNER = "anna"
-
-
-@pytest.fixture
-def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Gateway:
-    need_influxd(request)
-    return make_gateway(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """Gateway and InfluxDB, up for all tests that do not cut anything off."""
-    need_influxd(request)
-    gateway = make_gateway(tmp_path_factory.mktemp("gateway"))
-    with gateway.influx.running():
-        set_up(gateway)
-        with gateway.running():
-            yield gateway
-
-
-@pytest.fixture
-def owner() -> str:
-    """A user of one test."""
-    return f"anna-{secrets.token_hex(4)}"
 
 
 def assert_all_there(frame: pd.DataFrame, points: int) -> None:

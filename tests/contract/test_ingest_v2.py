@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +17,6 @@ from influx_server import need_influxd
 from influxdb_client import InfluxDBClient, Point, WritePrecision  # type: ignore[attr-defined]  # follow_imports = skip
 from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 from influxdb_client.rest import ApiException
-
-
-@pytest.fixture(scope="module")
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    need_influxd(request)
-    gateway = make_gateway(tmp_path_factory.mktemp("gateway"))
-    with gateway.influx.running():
-        set_up(gateway)
-        with gateway.running():
-            yield gateway
-
-
-@pytest.fixture
-def owner() -> str:
-    return f"anna-{secrets.token_hex(4)}"
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import secrets
 import signal
 import ssl
 import subprocess
@@ -27,35 +26,13 @@ from cyberlab_hub import certs
 from cyberlab_hub.ingest.store import FLEET
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
-from gateway_process import Gateway, make_gateway, set_up, wait_for
-from influx_server import need_influxd
+from gateway_process import Gateway, set_up, wait_for
 from uplinks import ask
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 OWNER = "anna"
 NS = 10**9
-
-
-@pytest.fixture
-def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Gateway:
-    need_influxd(request)
-    return make_gateway(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    need_influxd(request)
-    gateway = make_gateway(tmp_path_factory.mktemp("uplink"))
-    with gateway.influx.running():
-        set_up(gateway)
-        with gateway.running():
-            yield gateway
-
-
-@pytest.fixture
-def owner() -> str:
-    return f"anna-{secrets.token_hex(4)}"
 
 
 class Agent:

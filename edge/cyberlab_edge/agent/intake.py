@@ -16,7 +16,8 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from cyberlab_edge.spool import BATCH_BYTES, BATCH_LINES, Spool, SpoolFull
+from cyberlab_edge.outbox import BATCH_BYTES, BATCH_LINES
+from cyberlab_edge.spool import Spool, SpoolFull
 
 log = logging.getLogger("cyberlab_edge.intake")
 

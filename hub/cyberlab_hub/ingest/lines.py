@@ -9,35 +9,43 @@ name or a second line.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
+import re2
 from cyberlab.wire import RefusedLine
 from cyberlab_edge.points import encode_tags
 
-# Atomic groups (++) keep the work linear in the length of the text, whatever it holds.
 _PLAIN = rb"\x00-\x20\x7f\\,="
-_KEY = rb"(?:[^" + _PLAIN + rb"]++|\\[,= ])++"
-_TAG_TEXT = rb"(?:[^" + _PLAIN + rb"]++|\\[^\x00-\x1f\x7f\\])++"
-_MEASUREMENT = rb"(?![#_])(?:[^\x00-\x20\x7f\\,]++|\\[, ])++"
-_SERIES = _MEASUREMENT + rb"(?:," + _KEY + rb"=" + _TAG_TEXT + rb")*+"
-_TEXT = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]++|\\[^\x00-\x1f\x7f])*+"'
-_NUMBER = rb"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?i?"
+_KEY = rb"(?:[^" + _PLAIN + rb"]|\\[,= ])+"
+_TAG_TEXT = rb"(?:[^" + _PLAIN + rb"]|\\[^\x00-\x1f\x7f\\])+"
+_MEASUREMENT = rb"(?:[^\x00-\x20\x7f\\,#_]|\\[, ])(?:[^\x00-\x20\x7f\\,]|\\[, ])*"
+_SERIES = _MEASUREMENT + rb"(?:," + _KEY + rb"=" + _TAG_TEXT + rb")*"
+_TEXT = rb'"(?:[^"\\\x00-\x08\x0a-\x1f\x7f]|\\[^\x00-\x1f\x7f])*"'
+_NUMBER = rb"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?i?"
 _VALUE = rb"(?:" + _NUMBER + rb"|" + _TEXT + rb"|[tT]rue|TRUE|[fF]alse|FALSE|[tTfF])"
-_POINT = _SERIES + rb" " + _KEY + rb"=" + _VALUE + rb"(?:," + _KEY + rb"=" + _VALUE + rb")*+"
+_POINT = _SERIES + rb" " + _KEY + rb"=" + _VALUE + rb"(?:," + _KEY + rb"=" + _VALUE + rb")*"
 _LINE = _POINT + rb" (?:\d{17,19}|0|-\d{1,19})"
 
-LINE = re.compile(_LINE)
-BATCH = re.compile(rb"(?:" + _LINE + rb"\n)*+" + _LINE)
-SERIES = re.compile(_SERIES)
-MEASUREMENT = re.compile(_MEASUREMENT)
-TAG = re.compile(rb",(" + _KEY + rb")=(" + _TAG_TEXT + rb")")
+
+def _compiled(pattern: bytes) -> Any:
+    """With RE2: time in proportion to the text, whatever it holds; a sixth of `re`'s, other threads run meanwhile."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # bytes; that they are UTF-8 is checked apart
+    return re2.compile(pattern, options)
+
+
+LINE = _compiled(_LINE)
+BATCH = _compiled(rb"(?:" + _LINE + rb"\n)*" + _LINE)
+SERIES = _compiled(_SERIES)
+MEASUREMENT = _compiled(_MEASUREMENT)
+TAG = _compiled(rb",(" + _KEY + rb")=(" + _TAG_TEXT + rb")")
 FEW_NAMES = 16
 """Measurements of a batch that are stamped by a replacement each."""
-UNTIMED = re.compile(_POINT + rb" *")
-SHORT_TIME = re.compile(_POINT + rb" \d{1,16}")
+UNTIMED = _compiled(_POINT + rb" *")
+SHORT_TIME = _compiled(_POINT + rb" \d{1,16}")
 
 
 IDENTITY_CLAIMED = "identity-claimed"
@@ -94,24 +102,20 @@ def _all_at_once(body: bytes, tags: Mapping[str, str]) -> Stamped | None:
     if b"\\" in body or any(b"," + key.encode() + b"=" in body for key in tags):
         return None
     lines = b"\n" + body
-    names = _names(lines)
+    count = lines.count(b"\n")
+    mark = encode_tags({key: text for key, text in tags.items() if text}).encode()
+    name = _name(body[: body.find(b" ")])
+    heads = lines.split(b"\n" + name + b",")
+    if len(heads) == count + 1:  # the usual case: one measurement, with tags
+        lines = (b"\n" + name + mark + b",").join(heads)
+        return Stamped(lines[1:], range(1, count + 1))
+    names = {_name(line) for line in body.split(b"\n")}
     if len(names) > FEW_NAMES:
         return None
-    mark = encode_tags({key: text for key, text in tags.items() if text}).encode()
     for name in names:
         for end in (b",", b" "):
             lines = lines.replace(b"\n" + name + end, b"\n" + name + mark + end)
-    return Stamped(lines[1:], range(1, body.count(b"\n") + 2))
-
-
-def _names(lines: bytes) -> set[bytes]:
-    """The measurements, where each line begins with a line end and none has an escape."""
-    end = lines.find(b"\n", 1)
-    first = _name(lines[1 : end if end > 0 else len(lines)])
-    same = lines.count(b"\n" + first + b",") + lines.count(b"\n" + first + b" ")
-    if same == lines.count(b"\n"):  # the usual case costs three counts
-        return {first}
-    return {_name(line) for line in lines[1:].split(b"\n")}
+    return Stamped(lines[1:], range(1, count + 1))
 
 
 def _name(line: bytes) -> bytes:

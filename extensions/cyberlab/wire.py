@@ -444,7 +444,7 @@ class AuditEntry(View):
 
 
 class PartHealth(View):
-    part: Literal["engine", "swarm", "registry", "database", "lab", "ingest", "hub"]
+    part: Literal["engine", "swarm", "registry", "database", "lab", "ingest", "mqtt", "hub"]
     ok: bool
     detail: str = ""
 

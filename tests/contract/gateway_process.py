@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pandas as pd
@@ -175,11 +176,11 @@ def wait_for(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.05)
 
 
-def make_gateway(tmp_path: Path) -> Gateway:
+def make_gateway(tmp_path: Path, **changes: Any) -> Gateway:
     """Certificates, secrets and database as set-up makes them; nothing runs yet."""
     influx = make_server(tmp_path)
     # 127.0.0.0/16: the host's own address on the devices' network is 127.0.0.1
-    settings = Settings(state=tmp_path / "state", subnet="127.0.0.0/16")
+    settings = Settings(**{"state": tmp_path / "state", "subnet": "127.0.0.0/16", **changes})
     certs.ensure(settings)
     settings.secrets.mkdir()
     (settings.secrets / "influx.admin").write_text(influx.password)

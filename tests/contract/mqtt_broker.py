@@ -101,12 +101,12 @@ class Broker:
             process.wait(15)
 
 
-def make_broker(gateway: Gateway) -> Broker:
+def make_broker(gateway: Gateway, port: int = 0) -> Broker:
     """Its files, as set-up and image would lay them."""
     settings = gateway.settings
     (settings.secrets / SECRET).write_text("the gateway's own")
     prepare(settings.mqtt_folder, settings.secret(SECRET))
-    broker = Broker(gateway, free_port())
+    broker = Broker(gateway, port or free_port())
     text = (ROOT / "spawner_images" / "mqtt" / "mosquitto.conf").read_text()
     for ours, here in {
         "listener 8883": f"listener {broker.port} {settings.mqtt_address}",

@@ -1,11 +1,15 @@
-"""Ordinary clients inside a deployment: `paho-mqtt` and `influxdb-client`, told by the environment where to write."""
+"""Ordinary clients inside a deployment, told by the environment where to write; and who says that the broker hangs."""
 
 from __future__ import annotations
 
 import secrets
+import time
 
 import pytest
 from cyberlab import FileEntry, ImageSpec, Lab
+from cyberlab_hub.settings import Settings
+from cyberlab_hub.setup import containers, engines
+from cyberlab_hub.setup.status import collect
 
 pytestmark = pytest.mark.engine
 
@@ -65,3 +69,25 @@ def test_clients_in_a_deployment_write_as_their_device(student: Lab) -> None:
         said = "\n".join(line.text for line in student.deployment_logs(name))
         student.stop(name)
     assert "connected" in said
+
+
+def test_a_broker_that_hangs_is_down_in_status_and_health(lab_running: Settings, student: Lab) -> None:
+    settings = lab_running
+    broker = engines.system_engine().containers.get(containers.container_name(settings, "mqtt"))
+
+    def told() -> tuple[tuple[bool, str], tuple[bool, str]]:
+        (state,) = [row for row in collect(settings) if row.part == "mqtt"]
+        (part,) = [row for row in student.health() if row.part == "mqtt"]
+        return (state.ok, state.detail), (part.ok, part.detail)
+
+    broker.pause()
+    try:
+        for ok, detail in told():
+            assert not ok
+            assert "make up" in detail
+    finally:
+        broker.unpause()
+    deadline = time.monotonic() + 30
+    while not all(ok for ok, _ in told()):
+        assert time.monotonic() < deadline, told()
+        time.sleep(0.5)

@@ -14,13 +14,14 @@ from cyberlab.wire import PartHealth
 from sqlalchemy import text
 
 from cyberlab_hub.errors import HubError
+from cyberlab_hub.ingest.mqtt import probe
 from cyberlab_hub.ingest.store import Store
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.hub import Hub
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.workshop.orders import Workshop
 
-Part = Literal["engine", "swarm", "registry", "database", "lab", "ingest", "hub"]
+Part = Literal["engine", "swarm", "registry", "database", "lab", "ingest", "mqtt", "hub"]
 REMEMBERED_SECONDS = 2.0
 DEADLINE_SECONDS = 5.0
 
@@ -42,13 +43,15 @@ class Health:
         """Every part; one that does not answer within five seconds is down."""
         async with self._asking:
             if time.monotonic() >= self._until:
-                workshop, *others = await asyncio.gather(
-                    self._ask_workshop(),
+                asked = [
                     self._ask("database", lambda: to_thread.run_sync(self._store.ping)),
                     self._ask("lab", lambda: to_thread.run_sync(self._own_database)),
                     self._ask("ingest", self._ingest),
                     self._ask("hub", self._hub.version),
-                )
+                ]
+                if probe.is_set_up(self._settings):
+                    asked.append(self._ask("mqtt", self._broker))
+                workshop, others = await asyncio.gather(self._ask_workshop(), asyncio.gather(*asked))
                 self._parts = (*workshop, *others)
                 self._until = time.monotonic() + REMEMBERED_SECONDS
             return self._parts
@@ -75,6 +78,12 @@ class Health:
         with self._database.session() as session:
             session.execute(text("SELECT 1"))
         return self._database.engine.dialect.name
+
+    async def _broker(self) -> str:
+        version = await to_thread.run_sync(
+            probe.ask, self._settings, DEADLINE_SECONDS - 1, abandon_on_cancel=True
+        )
+        return f"answers ({version})"
 
     async def _ingest(self) -> str:
         try:

@@ -8,11 +8,13 @@ from typing import Any
 from cyberlab_hub import address
 from cyberlab_hub.disks import HOME, Disks
 from cyberlab_hub.errors import HubError
+from cyberlab_hub.ingest.mqtt import probe
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import containers, engines, processes
 from cyberlab_hub.setup.health import health_urls, healthy
 
 GB = 2**30
+BROKER = "mqtt"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,14 @@ def collect(settings: Settings) -> list[PartState]:
     parts = [c for c in named if c.labels[containers.PART] != containers.USER_SERVER]
     for container in sorted(parts, key=lambda c: str(c.name)):
         running = container.status == "running"
-        rows.append(PartState(container.labels[containers.PART], running, container.status))
+        part = container.labels[containers.PART]
+        rows.append(
+            _broker(settings, container.status)
+            if part == BROKER
+            else PartState(part, running, container.status)
+        )
+    if parts and probe.is_set_up(settings) and all(c.labels[containers.PART] != BROKER for c in parts):
+        rows.append(_broker(settings, "no container"))
     if not parts:
         rows.append(PartState("lab", ok=False, detail="not set up; run `make up`"))
     rows.append(_user_servers([c for c in named if c not in parts]))
@@ -50,6 +59,14 @@ def collect(settings: Settings) -> list[PartState]:
         )
     rows.append(_address(settings))
     return rows
+
+
+def _broker(settings: Settings, status: str) -> PartState:
+    """One that runs and does not answer is down for everything that sends by MQTT."""
+    try:
+        return PartState(BROKER, ok=True, detail=f"{status}, answers ({probe.ask(settings)})")
+    except HubError as error:
+        return PartState(BROKER, ok=False, detail=f"{status}: {error.message}")
 
 
 def _user_servers(servers: list[Any]) -> PartState:

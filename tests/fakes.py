@@ -262,6 +262,9 @@ class FakeStore:
         self.readers: set[tuple[str, str]] = set()
         self.down: HubError | None = None
         self.closed_queries = 0
+        self.says_space = True
+        self.more = 0
+        """Bytes that each database takes up besides its lines."""
 
     def _up(self) -> None:
         if self.down is not None:
@@ -334,9 +337,11 @@ class FakeStore:
         gone = self._chosen(database, where)
         self.lines[database] = [line for line in self.lines.get(database, []) if line not in gone]
 
-    def used(self, database: str) -> int | None:
+    def spaces(self) -> dict[str, int] | None:
         self._up()
-        return sum(len(line) for line in self.lines.get(database, []))
+        if not self.says_space:
+            return None
+        return {database: sum(map(len, lines)) + self.more for database, lines in self.lines.items()}
 
     def ping(self) -> str:
         self._up()

@@ -12,6 +12,10 @@ class Storage(View):
 
     used_mb: float | None = None
     """On the database's disk; None when this database does not say."""
+    possible_mb: int
+    """The most that your quota `readings` lets you have."""
+    full: bool = False
+    """That much is used up: new readings are not taken, devices keep theirs."""
     keep_days: int | None = None
     """Older readings are deleted; None: none are."""
     possible_days: int

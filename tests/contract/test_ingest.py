@@ -19,7 +19,7 @@ from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import IngestToken, now
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings
-from gateway_process import Gateway, set_up
+from gateway_process import Gateway, set_up, wait_for
 
 OWNER = "anna"
 
@@ -116,6 +116,20 @@ def test_over_the_quota_readings_wait_on_the_device_and_none_is_lost(running: Ga
     out, _ = program.communicate(timeout=60)
     assert (program.returncode, out) == (0, "published\n")
     assert_all_there(running.read(owner, "count"), 7)
+
+
+def test_without_space_a_device_is_told_to_come_again(running: Gateway, owner: str) -> None:
+    token, line = running.token(owner), b"t value=1 %d" % time.time_ns()
+    database = Database.open(running.settings.db_url)
+    quotas = Quotas(database)
+    quotas.set("user", owner, "readings", 0)
+    answer = send(running, token, line)
+    assert (answer.verdict, answer.wait) == (Verdict.LATER, 60)
+    assert "0 GB are possible" in answer.reason
+    assert send(running, running.token(f"{owner}-2"), line).verdict is Verdict.TAKEN, "nobody else waits"
+    quotas.set("user", owner, "readings", 1)
+    database.close()
+    wait_for(lambda: send(running, token, line).verdict is Verdict.TAKEN, 30)
 
 
 # ---------------------------------------------------------------- who may send what

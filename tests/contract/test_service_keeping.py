@@ -12,6 +12,8 @@ from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.service.models import now
 from service_lab import ServiceLab
 
+T0 = 1_700_000_000_000_000_000
+
 
 def write(service: ServiceLab, *days_old: int, client: Any = None, device: str = "") -> None:
     tag = f",room={device}" if device else ""
@@ -37,6 +39,34 @@ def test_how_much_there_is_and_how_long_it_is_kept(service: ServiceLab) -> None:
     assert (found["keep_days"], found["possible_days"]) == (None, 36_500)
     service.store.down = PartDown("database-down", "InfluxDB does not answer.")
     assert service.anna.get("/storage").status_code == 503
+
+
+def test_without_space_nothing_more_is_taken_and_one_is_told(service: ServiceLab) -> None:
+    service.root.put("/quotas/user/anna/readings", json={"value": 1}).raise_for_status()
+    write(service, 0)
+    service.store.more = 1_500_000_000
+    service.parts.space.forget()
+    refused = service.anna.post("/write", content=f"t value=1 {T0}")
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (429, "quota-readings")
+    assert (error["quota"]["value"], error["quota"]["in_use"]) == (1, 1.5)
+    assert refused.headers["Retry-After"] == "60"
+    assert held(service) == 1
+    found = service.anna.get("/storage").json()
+    assert (found["used_mb"], found["possible_mb"], found["full"]) == (1500, 1000, True)
+    (row,) = (q for q in service.anna.get("/quotas/mine").json() if q["quota"] == "readings")
+    assert (row["in_use"], row["value"], row["unit"]) == (1.5, 1, "GB")
+    write(service, 0, client=service.ben)  # who has space goes on
+
+
+def test_space_that_is_not_known_stops_nobody(service: ServiceLab) -> None:
+    service.root.put("/quotas/user/anna/readings", json={"value": 0}).raise_for_status()
+    service.store.says_space = False
+    write(service, 0)
+    found = service.anna.get("/storage").json()
+    assert (found["used_mb"], found["full"]) == (None, False)
+    (row,) = (q for q in service.anna.get("/quotas/mine").json() if q["quota"] == "readings")
+    assert row["in_use"] is None
 
 
 def test_it_is_counted_before_it_is_lost(service: ServiceLab) -> None:

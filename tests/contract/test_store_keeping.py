@@ -75,9 +75,9 @@ def test_nobody_elses_readings_go(store: Store, filled: str, ben: str) -> None: 
 
 
 def test_the_space_is_known(store: Store, filled: str) -> None:  # noqa: F811
-    used = store.used(filled)
-    assert used is None or used >= 0
-    assert store.used("u_nobody_0000000000") in (0, None)
+    spaces = store.spaces()
+    assert spaces is None or spaces.get(filled, 0) >= 0
+    assert "u_nobody_0000000000" not in (spaces or {})
 
 
 # ---------------------------------------------------------------- naming servers

@@ -105,7 +105,13 @@ def storage(json: Json = False) -> None:
         found = out.lab.storage()
         used = "an unknown amount" if found.used_mb is None else f"{found.used_mb:g} MB"
         kept = "without end" if found.keep_days is None else f"for {found.keep_days} days"
-        out.view(found, f"Your readings take up {used} and are kept {kept}.")
+        text = f"Your readings take up {used} of {found.possible_mb:g} MB and are kept {kept}."
+        if found.full:
+            text += (
+                " There is no space left: new readings are not taken, devices keep theirs until there is. "
+                "Delete some (cyberlab forget), or keep them for fewer days (cyberlab keep)."
+            )
+        out.view(found, text)
 
 
 def keep(

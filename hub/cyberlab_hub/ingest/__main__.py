@@ -13,6 +13,7 @@ from cyberlab_hub.ingest.mqtt.bridge import PORT as MQTT_PORT
 from cyberlab_hub.ingest.mqtt.bridge import Bridge
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import Refusals
+from cyberlab_hub.ingest.space import Space
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.ingest.uplink import UPLINK_PORT, Uplinks
@@ -42,8 +43,9 @@ def serve(
     post = AuditPost(lambda: Audit(database))
     try:
         quotas = Quotas(database)
-        pace = Pace(lambda owner: quotas.of(owner, "points"))
         store, tokens = open_store(settings), Tokens(database)
+        space = Space(lambda owner: quotas.of(owner, "readings"), store.spaces)
+        pace = Pace(lambda owner: quotas.of(owner, "points"), admit=space.admit)
         bridge: Bridge | None = None
         if settings.mqtt_folder.exists():  # set-up made a broker
             bridge = Bridge(settings, database, store, pace, post.put, mqtt_port)

@@ -7,6 +7,8 @@ InfluxDB runs it only if the first went well; when it is missing at the end, som
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
@@ -178,14 +180,16 @@ class Influx:
             for s in fields.get("series", [])
         )
 
-    def metric_sum(self, name: str, label: str, value: str) -> int | None:
-        """The sum of one of the server's metrics (Prometheus' text form); None when it does not show them."""
+    def metric_sums(self, name: str, label: str) -> dict[str, int] | None:
+        """The sums of one of the server's metrics (Prometheus' text form) by a label; None when it does not show it."""
         response = self._send(self._http.build_request("GET", "/metrics", timeout=15))
         if response.status_code != 200:
             return None
-        wanted = f'{label}="{value}"'
-        lines = [line for line in response.text.splitlines() if line.startswith(f"{name}{{")]
-        return int(sum(float(line.rsplit(" ", 1)[1]) for line in lines if wanted in line)) if lines else None
+        line = re.compile(rf'{re.escape(name)}{{(?:[^}}]*,)?{re.escape(label)}="([^"]*)"[^}}]*}} (\S+)')
+        sums: Counter[str] = Counter()
+        for found in filter(None, map(line.match, response.text.splitlines())):
+            sums[found[1]] += int(float(found[2]))
+        return dict(sums) if sums else None
 
     def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
         try:

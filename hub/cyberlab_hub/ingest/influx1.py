@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -117,18 +118,17 @@ class Influx1Store:
         for statement in delete_statements(where) if where else ():
             self._asked(statement, database)
 
-    def used(self, database: str) -> int | None:
-        shards = self._asked("SHOW STATS FOR 'shard'")[0].get("series", ())
-        return sum(
-            int(dict(zip(shard["columns"], shard["values"][0], strict=True)).get("diskBytes") or 0)
-            for shard in shards
-            if shard.get("tags", {}).get("database") == database
-        )
+    def spaces(self) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for shard in self._asked("SHOW STATS FOR 'shard'", timeout=30)[0].get("series", ()):
+            values = dict(zip(shard["columns"], shard["values"][0], strict=True))
+            found[shard.get("tags", {}).get("database", "")] += int(values.get("diskBytes") or 0)
+        return dict(found)
 
-    def _asked(self, statement: str, database: str = "") -> list[dict[str, Any]]:
+    def _asked(self, statement: str, database: str = "", timeout: float = 240) -> list[dict[str, Any]]:
         """As the administrator. Long, because deleting looks at every series."""
         try:
-            return self._influx.ask(database, statement, self._admin, timeout=240)
+            return self._influx.ask(database, statement, self._admin, timeout=timeout)
         except LoginRefused as error:
             raise _admin_refused() from error
 

@@ -112,9 +112,14 @@ class Influx2Store:
                     rfc3339(where.start), rfc3339(where.stop - 1), " AND ".join(parts), bucket, self._org
                 )
 
-    def used(self, database: str) -> int | None:
+    def spaces(self) -> dict[str, int] | None:
         """As its metrics say, if the server shows them."""
-        return self._influx.metric_sum("storage_shard_disk_size", "bucket", self._bucket(database))
+        sizes = self._influx.metric_sums("storage_shard_disk_size", "bucket")
+        if sizes is None:
+            return None
+        with _translated():
+            buckets = list(self._client.buckets_api().find_buckets_iter(org=self._org))
+        return {bucket.name: sizes.get(str(bucket.id), 0) for bucket in buckets}
 
     def _as_reader(self, reader: str, call: Callable[[dict[str, str]], T]) -> T:
         with self._lock:

@@ -18,7 +18,7 @@ def paced(
     """`take` for a user: every line counts towards the owner's quota, also one that is then refused.
 
     Raises:
-        OverQuota: ``quota-points``. PartDown: as `take`; what was not written does not count.
+        OverQuota: ``quota-points``, ``quota-readings``. PartDown: as `take`; what was not written does not count.
     """
     points = body.count(b"\n") + 1
     pace.take(owner, points)

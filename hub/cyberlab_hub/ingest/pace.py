@@ -54,10 +54,14 @@ class Pace:
     """Safe to use from every thread; looking up a quota blocks."""
 
     def __init__(
-        self, allowed: Callable[[str], Allowance], clock: Callable[[], float] = time.monotonic
+        self,
+        allowed: Callable[[str], Allowance],
+        clock: Callable[[], float] = time.monotonic,
+        admit: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`allowed` gives an owner's quota `points`."""
+        """`allowed` gives an owner's quota `points`; `admit` raises what else speaks against the owner's sending."""
         self._allowed = allowed
+        self._admit = admit
         self._clock = clock
         self._lock = threading.Lock()
         self._buckets: dict[str, _Bucket] = {}
@@ -66,8 +70,9 @@ class Pace:
         """Let `points` of the owner's in.
 
         Raises:
-            OverQuota: ``quota-points``, with the seconds after which to come again.
+            OverQuota: ``quota-points``, with the seconds after which to come again; and as `admit`.
         """
+        self._admit(owner)
         now = self._clock()
         self._look_up(owner, now)
         with self._lock:

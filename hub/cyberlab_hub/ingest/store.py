@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -92,8 +92,8 @@ class Store(Protocol):
     def delete(self, database: str, where: Selection) -> None:
         """Remove them for ever. Removing what is not there is no error."""
 
-    def used(self, database: str) -> int | None:
-        """Bytes on InfluxDB's disk; None when this InfluxDB does not say."""
+    def spaces(self) -> Mapping[str, int] | None:
+        """Bytes on InfluxDB's disk of each database that has any; None when this InfluxDB does not say."""
 
     def ping(self) -> str:
         """The version of InfluxDB that answers."""

@@ -16,6 +16,7 @@ from cyberlab.wire_keep import ForgetWish, Forgotten, Storage
 from sqlalchemy import select
 
 from cyberlab_hub.errors import HubError, OverQuota
+from cyberlab_hub.ingest.space import Space
 from cyberlab_hub.ingest.store import Selection, Store, database_of
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.database import Database
@@ -33,11 +34,17 @@ class Keeping:
     """Safe to use from every thread."""
 
     def __init__(
-        self, database: Database, store: Store, quotas: Quotas, clock: Callable[[], datetime] = now
+        self,
+        database: Database,
+        store: Store,
+        quotas: Quotas,
+        space: Space,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         self._database = database
         self._store = store
         self._quotas = quotas
+        self._space = space
         self._clock = clock
         self._closed = threading.Event()
 
@@ -47,9 +54,13 @@ class Keeping:
         PartDown: ``database-down``.
         """
         self._store.ensure_owner(owner)
-        used = self._store.used(database_of(owner))
+        spaces = self._store.spaces()
+        used = None if spaces is None else spaces.get(database_of(owner), 0)
+        space = self._quotas.of(owner, "readings")
         return Storage(
             used_mb=None if used is None else round(used / 1e6, 3),
+            possible_mb=space.value * 1000,
+            full=used is not None and used >= space.value * 1e9,
             keep_days=self._days(owner),
             possible_days=self._quotas.of(owner, "days").value,
         )
@@ -94,6 +105,7 @@ class Keeping:
             else:
                 row.days, row.updated = days, now()
         self._store.delete(database_of(owner), old)
+        self._space.forget()
         return Forgotten(readings=readings, done=True)
 
     def forget(self, owner: str, wish: ForgetWish) -> Forgotten:
@@ -103,6 +115,7 @@ class Keeping:
         readings = self._store.count(database_of(owner), where)
         if wish.really:
             self._store.delete(database_of(owner), where)
+            self._space.forget()
         return Forgotten(readings=readings, done=wish.really)
 
     def _older(self, days: int) -> Selection:

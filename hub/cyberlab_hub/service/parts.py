@@ -10,6 +10,7 @@ from cyberlab.wire import Catalogue, JobKind
 from fastapi import Depends, Request
 
 from cyberlab_hub.ingest.pace import Pace
+from cyberlab_hub.ingest.space import Space
 from cyberlab_hub.ingest.store import Store
 from cyberlab_hub.service.advice import Adviser
 from cyberlab_hub.service.audit import Audit
@@ -67,6 +68,8 @@ class Parts:
     streams: OpenStreams
     pace: Pace
     """How fast notebooks may write readings."""
+    space: Space
+    """And how much."""
     queries: CapacityLimiter
     """Threads that read from InfluxDB: a few slow queries must not hold up everything else."""
     query_turns: Turns
@@ -89,6 +92,7 @@ def assemble(
     credentials = Credentials(database)
     quotas = Quotas(database)
     history = History(database)
+    space = Space(lambda owner: quotas.of(owner, "readings"), store.spaces)
     return Parts(
         workshop=workshop,
         store=store,
@@ -105,7 +109,7 @@ def assemble(
             database, jobs, images, catalogue, credentials, workshop, store, quotas, history
         ),
         history=history,
-        keeping=Keeping(database, store, quotas),
+        keeping=Keeping(database, store, quotas, space),
         specs=Specs(database, quotas),
         adviser=Adviser(),
         uploads=Uploads(),
@@ -114,7 +118,8 @@ def assemble(
         quotas=quotas,
         health=Health(settings, database, workshop, store, hub),
         streams=OpenStreams(),
-        pace=Pace(lambda owner: quotas.of(owner, "points")),
+        pace=Pace(lambda owner: quotas.of(owner, "points"), admit=space.admit),
+        space=space,
         queries=CapacityLimiter(QUERIES_AT_ONCE),
         query_turns=Turns(QUERIES_OF_ONE_USER),
     )

@@ -66,6 +66,13 @@ QUOTAS: Mapping[str, Quota] = {
         "Measure less often, or fewer things, if it goes on.",
         "points/s",
     ),
+    "readings": Quota(
+        2,
+        "Space for readings",
+        "of readings",
+        "Delete some (lab.forget), keep them for fewer days (lab.keep), or measure less often.",
+        "GB",
+    ),
     "days": Quota(
         FOR_EVER,
         "Days that readings are kept",
@@ -194,6 +201,18 @@ def too_fast(allowed: Allowance, seconds: float) -> OverQuota:
         f"Devices keep theirs and send them by themselves later; anything else may send these again in "
         f"{math.ceil(seconds)} s. {QUOTAS[allowed.quota].advice}",
         allowed.view(),
+        retry_after=seconds,
+    )
+
+
+def no_space(allowed: Allowance, used_bytes: int, seconds: float) -> OverQuota:
+    """The refusal of a batch of readings for which there is no space left; it may come again after `seconds`."""
+    return OverQuota(
+        f"quota-{allowed.quota}",
+        f"Your readings take up {_plain(used_bytes / 1e9)} GB, and {allowed.value} GB are possible "
+        f"({allowed.whence}): no more are taken. Devices keep theirs as long as they have room, and send them by "
+        f"themselves when there is space again. {QUOTAS[allowed.quota].advice}",
+        allowed.view(round(used_bytes / 1e9, 3)),
         retry_after=seconds,
     )
 

@@ -14,7 +14,7 @@ from cyberlab_hub.service.parts import Parts
 def usage(parts: Parts, owner: str) -> list[QuotaUse]:
     """Every quota of the owner, with what is in use where that is known here."""
     occupied = parts.deployments.occupied(owner)
-    counted: dict[str, Callable[[], float]] = {
+    counted: dict[str, Callable[[], float | None]] = {
         "builds": lambda: len(parts.jobs.live(owner, JobKind.BUILD)),
         "images": lambda: parts.images.count(owner),
         "gigabytes": lambda: round(parts.workshop.stored_bytes(owner) / 1e9, 3),
@@ -23,6 +23,7 @@ def usage(parts: Parts, owner: str) -> list[QuotaUse]:
         "deployments": lambda: len(occupied),
         "devices": lambda: len(frozenset().union(*occupied.values())),
         "things": lambda: parts.things.count(owner),
+        "readings": lambda: _gigabytes(parts.space.used(owner)),
         "specs": lambda: parts.specs.count(owner),
         "streams": lambda: parts.streams.count(owner),
     }
@@ -38,7 +39,11 @@ def room(parts: Parts, owner: str) -> None:
     policy.room(parts.quotas.of(owner, "gigabytes"), parts.workshop.stored_bytes(owner, hidden=True))
 
 
-def _known(count: Callable[[], float] | None) -> float | None:
+def _gigabytes(size: int | None) -> float | None:
+    return None if size is None else round(size / 1e9, 3)
+
+
+def _known(count: Callable[[], float | None] | None) -> float | None:
     """None when a part that must be asked is away: the other numbers are still worth showing."""
     try:
         return None if count is None else count()

@@ -25,6 +25,8 @@ class State:
     lines: dict[str, list[str]] = field(default_factory=dict)
     """By bucket name."""
     refuse_types: bool = False
+    metrics: str = ""
+    """What ``/metrics`` shows; empty: it does not."""
     number: int = 0
 
     def new_id(self) -> str:
@@ -74,6 +76,9 @@ class Handler(BaseHTTPRequestHandler):
         if parts.path == "/ping":
             self.answer(204, X_Influxdb_Version="v2.7.11")
             return
+        if parts.path == "/metrics":
+            self.answer(200 if self.state.metrics else 404, self.state.metrics.encode(), "text/plain")
+            return
         token = self.headers.get("Authorization", "").removeprefix("Token ")
         readable = self.state.readable(token)
         if readable is None:
@@ -92,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
         if call == "GET /api/v2/buckets":
             names = [asked["name"]] if "name" in asked else list(state.buckets)
             found = [self.bucket(name) for name in names if name in state.buckets]
-            self.answer(200, {"buckets": found})
+            self.answer(200, {"buckets": found, "links": {"self": "/api/v2/buckets"}})
         elif call.startswith("GET /api/v2/buckets/"):
             (name,) = (n for n, i in state.buckets.items() if i == call.rpartition("/")[2])
             self.answer(200, self.bucket(name))

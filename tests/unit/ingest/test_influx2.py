@@ -107,3 +107,17 @@ def test_nothing_answers() -> None:
         with pytest.raises(PartDown):
             call()
     store.close()
+
+
+def test_the_space_of_each_owner_is_what_the_metrics_say(store: Influx2Store, fake: Fake) -> None:
+    assert store.spaces() is None, "a server that hides its metrics"
+    store.ensure_owner("anna")
+    mine, fleet = fake[1].buckets[database_of("anna")], fake[1].buckets[FLEET]
+    fake[1].metrics = (
+        "# HELP storage_shard_disk_size x\n"
+        f'storage_shard_disk_size{{bucket="{mine}",engine="tsm1",id="1"}} 1.5e+06\n'
+        f'storage_shard_disk_size{{bucket="{mine}",engine="tsm1",id="2"}} 500\n'
+        f'storage_shard_disk_size{{id="3",my_bucket="{mine}",bucket="{fleet}"}} 7\n'
+        f'storage_shard_disk_size_total{{bucket="{mine}"}} 9\n'
+    )
+    assert store.spaces() == {database_of("anna"): 1_500_500, FLEET: 7, "lab": 0}

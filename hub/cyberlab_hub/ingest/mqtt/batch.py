@@ -72,7 +72,7 @@ class Batches:
         Those that were not yielded when it raises are to come again.
 
         Raises:
-            PartDown: ``database-down``. OverQuota: ``quota-points``.
+            PartDown: ``database-down``. OverQuota: ``quota-points``, ``quota-readings``.
         """
         users: dict[str, list[int]] = {}
         for place, (login, _) in enumerate(messages):

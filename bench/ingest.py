@@ -17,9 +17,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from cyberlab_edge.answers import Verdict
 from cyberlab_edge.frames import PATH, Frame
@@ -40,7 +41,9 @@ CONNECTIONS = (1, 20)
 SENSORS, HERTZ, SECONDS = 150, 10, 15
 STAMP = ",deployment=greenhouse,device=pi01"
 """What the gateway adds, so that each way stores the same."""
-Send = Callable[[bytes], object]
+PROGRAMS = 2
+"""Deployments on each device, that send side by side on its one uplink."""
+DEVICES = 20
 
 
 def batches(points: int, head: str) -> list[bytes]:
@@ -54,24 +57,132 @@ def batches(points: int, head: str) -> list[bytes]:
     ]
 
 
-def seconds(bodies: list[bytes], opened: Callable[[], Send], connections: int) -> float:
+class Line(Protocol):
+    """A connection."""
+
+    def send(self, message: bytes) -> None:
+        """May return before it is answered."""
+
+    def finish(self) -> None:
+        """Returns when all is answered."""
+
+
+class Way(Protocol):
+    name: str
+
+    def ready(self, bodies: list[bytes]) -> list[bytes]:
+        """What is sent for them. Made before the clock starts: packing is the devices' work, not the gateway's."""
+
+    def open(self) -> Line: ...
+
+
+class OneByOne:
+    def __init__(self, send: Callable[[bytes], object]) -> None:
+        self.send = send
+
+    def finish(self) -> None:
+        """Nothing is under way."""
+
+
+class Direct:
+    name = "direct"
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._influx = gateway.influx
+
+    def ready(self, bodies: list[bytes]) -> list[bytes]:
+        return bodies
+
+    def open(self) -> Line:
+        own = Influx1Store(self._influx.url, self._influx.password, "derive")
+        return OneByOne(lambda body: own.write(database_of("anna"), body))
+
+
+class Https:
+    name = "https"
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._url, self._ca_file = gateway.url, str(gateway.settings.certs / "ca.crt")
+        self._token = str(gateway.token("anna"))
+
+    def ready(self, bodies: list[bytes]) -> list[bytes]:
+        return bodies
+
+    def open(self) -> Line:
+        link = Uplink(self._url, device="pi01", token_file=self._token, ca_file=self._ca_file)
+
+        def send(body: bytes) -> None:
+            assert link.send(body).verdict is Verdict.TAKEN
+
+        return OneByOne(send)
+
+
+class Device:
+    """Its uplink. It waits while it has a batch of each of its programs under way."""
+
+    def __init__(self, line: UplinkByHand) -> None:
+        self._line = line
+        self._open = 0
+
+    def send(self, message: bytes) -> None:
+        if self._open == PROGRAMS:
+            self._hear()
+        self._line.put(message)
+        self._open += 1
+
+    def _hear(self) -> None:
+        answer = self._line.answer()
+        self._open -= 1
+        assert answer.verdict is Verdict.TAKEN, answer
+        assert not answer.lost, answer
+
+    def finish(self) -> None:
+        while self._open:
+            self._hear()
+
+
+class Uplinks:
+    name = "uplink"
+
+    def __init__(self, gateway: Gateway, folder: Path) -> None:
+        self._url = f"wss://127.0.0.1:{gateway.uplink_port}{PATH}"
+        names = tuple(f"pi{number:02d}" for number in range(DEVICES))
+        self._contexts = cycle([self._enrolled(gateway, folder / name, name) for name in names])
+        self._tokens = [gateway.token("anna", devices=names).read_text() for _ in range(PROGRAMS)]
+        self._seq = count(1)
+
+    def _enrolled(self, gateway: Gateway, folder: Path, name: str) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=gateway.settings.certs / "ca.crt")
+        context.load_cert_chain(gateway.enrol(folder, name).parent / "agent.pem")
+        return context
+
+    def ready(self, bodies: list[bytes]) -> list[bytes]:
+        frames = zip(self._seq, cycle(self._tokens), bodies)
+        return [Frame(seq, token, body).pack() for seq, token, body in frames]
+
+    def open(self) -> Line:
+        """Of the next device: one has one uplink, and a newer one replaces it."""
+        return Device(UplinkByHand(self._url, next(self._contexts)))
+
+
+def seconds(bodies: list[bytes], way: Way, connections: int) -> float:
     """How long that many threads, with a connection each, take for all bodies."""
     queue: SimpleQueue[bytes] = SimpleQueue()
-    for body in bodies:
-        queue.put(body)
+    for message in way.ready(bodies):
+        queue.put(message)
     failed: list[BaseException] = []
 
-    def work(send: Send) -> None:
+    def work(line: Line) -> None:
         try:
             while True:
-                send(queue.get_nowait())
+                line.send(queue.get_nowait())
         except Empty:
-            return
+            line.finish()
         except BaseException as error:
             failed.append(error)
             raise
 
-    threads = [threading.Thread(target=work, args=(opened(),)) for _ in range(connections)]
+    threads = [threading.Thread(target=work, args=(way.open(),)) for _ in range(connections)]
     begun = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -80,47 +191,6 @@ def seconds(bodies: list[bytes], opened: Callable[[], Send], connections: int) -
     if failed:
         raise RuntimeError("a sender failed") from failed[0]
     return time.perf_counter() - begun
-
-
-class Ways:
-    """How to open a connection of each kind."""
-
-    def __init__(self, gateway: Gateway, folder: Path) -> None:
-        self._gateway = gateway
-        self._folder = folder
-        self.token = gateway.token("anna")
-        self._device = count()
-
-    def direct(self) -> Send:
-        own = Influx1Store(self._gateway.influx.url, self._gateway.influx.password, "derive")
-        return lambda body: own.write(database_of("anna"), body)
-
-    def https(self) -> Send:
-        ca_file = str(self._gateway.settings.certs / "ca.crt")
-        link = Uplink(self._gateway.url, device="pi01", token_file=str(self.token), ca_file=ca_file)
-
-        def send(body: bytes) -> None:
-            assert link.send(body).verdict is Verdict.TAKEN
-
-        return send
-
-    def uplink(self) -> Send:
-        # a device has one uplink, so each connection is another device
-        device = f"pi{next(self._device):05d}"
-        config = self._gateway.enrol(self._folder / device, device)
-        context = ssl.create_default_context(cafile=self._gateway.settings.certs / "ca.crt")
-        context.load_cert_chain(config.parent / "agent.pem")
-        url = f"wss://127.0.0.1:{self._gateway.uplink_port}{PATH}"
-        line = UplinkByHand(url, context)
-        token = self._gateway.token("anna", devices=(device,)).read_text()
-        numbers = count(1)
-
-        def send(body: bytes) -> None:
-            answer = line.send(Frame(next(numbers), token, body).pack())
-            assert answer.verdict is Verdict.TAKEN, answer
-            assert not answer.lost, answer
-
-        return send
 
 
 def resident_mb(pid: int) -> float:
@@ -134,8 +204,8 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextmanager
-def place() -> Iterator[tuple[Gateway, Ways, int]]:
-    """A gateway for anna, whose quota nobody measures here; and its process id."""
+def place() -> Iterator[tuple[list[Way], int]]:
+    """The ways to a gateway, where anna's quota lets everything pass; and the gateway's process id."""
     with tempfile.TemporaryDirectory() as folder:
         gateway = make_gateway(Path(folder))
         with gateway.influx.running():
@@ -147,17 +217,17 @@ def place() -> Iterator[tuple[Gateway, Ways, int]]:
             Quotas(database).set("user", "anna", "points", 1_000_000_000)
             database.close()
             with gateway.running() as process:
-                yield gateway, Ways(gateway, Path(folder)), process.pid
+                yield [Direct(gateway), Https(gateway), Uplinks(gateway, Path(folder))], process.pid
 
 
-def speeds(ways: Ways, points: int) -> dict[str, float]:
+def speeds(ways: list[Way], points: int) -> dict[str, float]:
     """``WAY-CONNECTIONS`` -> points a second against writing directly, the best of `TURNS`."""
     ratios: dict[str, float] = {}
     for connections in CONNECTIONS:
         best: dict[str, float] = {}
         for turn in range(TURNS):
-            for way in (ways.direct, ways.https, ways.uplink):
-                name = way.__name__
+            for way in ways:
+                name = way.name
                 head = f"{name}{turn}c{connections}" + (STAMP if name == "direct" else "")
                 took = seconds(batches(points, head), way, connections)
                 best[name] = max(best.get(name, 0.0), points / took)
@@ -169,28 +239,29 @@ def speeds(ways: Ways, points: int) -> dict[str, float]:
     return ratios
 
 
-def memory(ways: Ways, pid: int) -> tuple[float, float]:
+def memory(https: Way, pid: int) -> tuple[float, float]:
     """Resident MB of the gateway before and after a million points more."""
     before = resident_mb(pid)
-    seconds(batches(1_000_000, "million"), ways.https, 4)
+    seconds(batches(1_000_000, "million"), https, 4)
     after = resident_mb(pid)
     print(f"memory of the gateway: {before:.0f} MB, after a million points more {after:.0f} MB")
     return before, after
 
 
-def steady(ways: Ways, pid: int) -> float:
+def steady(uplinks: Way, pid: int) -> float:
     """Percent of one core for `SENSORS` at `HERTZ`, sent as ten devices do: four batches a second each."""
-    senders = [ways.uplink() for _ in range(10)]
+    devices = [uplinks.open() for _ in range(10)]
     begun, used = time.perf_counter(), cpu_seconds(pid)
     for tick in range(SECONDS * 4):
-        for number, send in enumerate(senders):
+        for number, device in enumerate(devices):
             at = T + tick * 250_000_000
             lines = [
                 f"steady,sensor=s{sensor} value={tick} {at + part * 10**8 + number}"
-                for sensor in range(SENSORS // len(senders))
+                for sensor in range(SENSORS // len(devices))
                 for part in range(HERTZ // 4 + tick % 2)
             ]
-            send("\n".join(lines).encode())
+            (message,) = uplinks.ready(["\n".join(lines).encode()])
+            device.send(message)
         time.sleep(max(0.0, begun + (tick + 1) / 4 - time.perf_counter()))
     percent = 100 * (cpu_seconds(pid) - used) / (time.perf_counter() - begun)
     print(f"{SENSORS} sensors at {HERTZ} Hz: {percent:.1f} % of one core in the gateway")
@@ -198,10 +269,11 @@ def steady(ways: Ways, pid: int) -> float:
 
 
 def main(points: int) -> None:
-    with place() as (_, ways, pid):
+    with place() as (ways, pid):
+        _, https, uplinks = ways
         ratios = speeds(ways, points)
-        before, after = memory(ways, pid)
-        percent = steady(ways, pid)
+        before, after = memory(https, pid)
+        percent = steady(uplinks, pid)
     result = {
         "bench": "ingest",
         "points": points,

@@ -33,11 +33,17 @@ class UplinkByHand:
     def send(self, message: bytes | str) -> Answer:
         """Raises: ConnectionClosed. TimeoutError."""
 
-        async def both() -> Answer:
-            await self._socket.send(message)
-            return unpack_answer(await asyncio.wait_for(self._socket.recv(), ANSWER_SECONDS))[1]
+        self.put(message)
+        return self.answer()
 
-        return self._loop.run_until_complete(both())
+    def put(self, message: bytes | str) -> None:
+        """Without waiting for its answer. Raises: ConnectionClosed."""
+        self._loop.run_until_complete(self._socket.send(message))
+
+    def answer(self) -> Answer:
+        """The next one. Raises: ConnectionClosed. TimeoutError."""
+        told = self._loop.run_until_complete(asyncio.wait_for(self._socket.recv(), ANSWER_SECONDS))
+        return unpack_answer(told)[1]
 
     def close(self) -> None:
         self._loop.run_until_complete(self._socket.close())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 
-from fastapi import Request
+from starlette.requests import Request
 
 from cyberlab_hub.errors import HubError
 

@@ -1,8 +1,8 @@
 """The gateway's other door: devices' uplinks, a WebSocket each, known by the certificate that enrolment gave them.
 
 The certificate says which device it is, the token in each batch whose deployment measured. A batch is answered when
-the database has it; only then is the device's next message read, so a slow database slows the devices down, and the
-gateway holds one batch for each of them. Messages: `cyberlab_edge.frames`.
+the database has it; while two of a device wait for that, no further message of it is read, so a slow database slows
+the devices down, and the gateway holds a few batches for each of them. Messages: `cyberlab_edge.frames`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ from cyberlab_hub.settings import Settings
 UPLINK_PORT = 8445
 AT_WORK = 8
 """Batches being written at once."""
-QUEUE = 2
-"""Messages of one device that are read before the first is answered."""
+SIDE_BY_SIDE = 2
+"""Batches of one device being written at once: of two senders, since it waits for the answer to each of one's."""
+QUEUE = 1
+"""Messages of one device that are read beside those."""
 DOWN_SECONDS = 2.0
 """A device comes again after this while the database is away."""
 END_SLACK_NS = 60 * 10**9
@@ -95,19 +97,40 @@ class Uplinks:
             # a cut network leaves its connection open on this side
             asyncio.ensure_future(before.close(REPLACED, "the device has a newer uplink"))  # noqa: RUF006 - nobody waits
         try:
-            async for message in socket:
-                frame = unpack(message if isinstance(message, bytes) else b"")
-                answer = await run_sync(self._answer, frame, agent, device, address, limiter=self._limiter)
-                await socket.send(pack_answer(frame.seq, answer))
-        except BadFrame as error:
-            await socket.close(BAD_FRAME, str(error)[:120])
-        except ConnectionClosed:
-            pass
+            await self._batches(socket, agent, device, address)
         finally:
             if self._open.get(device) is socket:
                 del self._open[device]
 
-    def _answer(self, frame: Frame, agent: Sender, device: str, address: str) -> Answer:
+    async def _batches(self, socket: ServerConnection, agent: Sender, device: str, address: str) -> None:
+        """Until the connection ends. While the database writes one batch, the next is unpacked and checked."""
+        room = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def handle(message: str | bytes) -> None:
+            try:
+                await socket.send(
+                    await run_sync(self._answer, message, agent, device, address, limiter=self._limiter)
+                )
+            except BadFrame as error:
+                await socket.close(BAD_FRAME, str(error)[:120])
+            except ConnectionClosed:
+                pass
+            finally:
+                room.release()
+
+        async with asyncio.TaskGroup() as batches:
+            try:
+                async for message in socket:
+                    await room.acquire()
+                    batches.create_task(handle(message))
+            except ConnectionClosed:
+                pass
+
+    def _answer(self, message: str | bytes, agent: Sender, device: str, address: str) -> str:
+        frame = unpack(message if isinstance(message, bytes) else b"")
+        return pack_answer(frame.seq, self._outcome(frame, agent, device, address))
+
+    def _outcome(self, frame: Frame, agent: Sender, device: str, address: str) -> Answer:
         sender: Sender | None = agent if not frame.token else None
         try:
             sender = sender or self._tokens.sender_on_device(frame.token)

@@ -10,8 +10,8 @@ import math
 import time
 
 from cyberlab.wire import Written
-from fastapi import Request
-from fastapi.responses import JSONResponse, Response
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
 from cyberlab_hub.ingest.bodies import BadBody, TooLarge, read_unpacked
@@ -127,7 +127,7 @@ def told(error: HubError) -> JSONResponse:
     return JSONResponse(content, status_code=status, headers={**headers, "X-Platform-Error-Code": code})
 
 
-async def ping() -> Response:
+async def ping(_: Request) -> Response:
     """That something answers, as InfluxDB's clients ask it; no token is needed."""
     return Response(status_code=204, headers={"X-Influxdb-Version": VERSION, "X-Influxdb-Build": "cyberlab"})
 

@@ -17,7 +17,7 @@ from typing import Literal
 import httpx
 from cyberlab.wire import BuildUsage, Device, Measurement, PartHealth, Phase, TaskView, Written
 from cyberlab_hub.errors import Cancelled, HubError, NotAllowed, NotFound, QueryRefused, WorkFailed
-from cyberlab_hub.ingest.store import Selection, database_of
+from cyberlab_hub.ingest.store import Means, Selection, database_of
 from cyberlab_hub.workshop.orders import (
     BaseState,
     BuildOrder,
@@ -262,6 +262,7 @@ class FakeStore:
         self.readers: set[tuple[str, str]] = set()
         self.down: HubError | None = None
         self.closed_queries = 0
+        self.made: list[Means] = []
         self.says_space = True
         self.more = 0
         """Bytes that each database takes up besides its lines."""
@@ -336,6 +337,34 @@ class FakeStore:
         self._up()
         gone = self._chosen(database, where)
         self.lines[database] = [line for line in self.lines.get(database, []) if line not in gone]
+
+    def first(self, database: str, measurement: str, since: int, until: int) -> int | None:
+        self._up()
+        chosen = self._chosen(database, Selection(since, until, measurement))
+        return min((int(line.rsplit(b" ", 1)[1]) for line in chosen), default=None)
+
+    def make_means(self, database: str, means: Means) -> None:
+        """Of plain float fields only."""
+        self._up()
+        self.made.append(means)
+        found: dict[tuple[bytes, int], dict[str, list[float]]] = {}
+        for line in self._chosen(database, Selection(means.start, means.stop, means.measurement)):
+            head, values, at = line.rsplit(b" ", 2)
+            window = int(at) // (means.seconds * 10**9) * means.seconds * 10**9
+            fields = found.setdefault((head, window), {})
+            for name, _, value in (pair.partition("=") for pair in values.decode().split(",")):
+                fields.setdefault(name, []).append(float(value.rstrip("i")))
+        for (head, window), fields in found.items():
+            head = means.target.encode() + head[len(means.measurement) :]
+            made = ",".join(
+                f"{name}={sum(v) / len(v)},{name}_min={min(v)},{name}_max={max(v)},{name}_count={len(v)}i"
+                for name, v in fields.items()
+            )
+            same = [
+                r for r in self.lines[database] if r.startswith(head + b" ") and r.endswith(b" %d" % window)
+            ]
+            self.lines[database] = [r for r in self.lines[database] if r not in same]
+            self.lines[database].append(b"%s %s %d" % (head, made.encode(), window))
 
     def spaces(self) -> dict[str, int] | None:
         self._up()

@@ -1,4 +1,4 @@
-"""`Keeping`: the part of the `Lab` that exports, keeps and forgets readings."""
+"""`Keeping`: the part of the `Lab` that exports, keeps, averages and forgets readings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyberlab.influxql import moment_ns
+from cyberlab.tables import Table
 from cyberlab.wire import Device
-from cyberlab.wire_keep import ForgetWish, Forgotten, RetentionWish, Storage
+from cyberlab.wire_keep import ForgetWish, Forgotten, MeansRule, MeansStop, MeansWish, RetentionWish, Storage
 
 if TYPE_CHECKING:
     from cyberlab.transport import Transport
@@ -53,6 +54,26 @@ class Keeping:
         """
         return self._send("PUT", "/storage/retention", RetentionWish(days=days, really=really))
 
+    def downsample(self, measurement: str, every: str | None, days: int | None = None) -> Table[MeansRule]:
+        """Make means of your readings: ``lab.downsample("air", every="1h", days=730)`` fills ``air_1h``, of what is
+        there (in the background: `storage` shows how far it is) and of what comes. In it a field has its mean,
+        `value_min`, `value_max` and `value_count` the rest; the tags stay. `keep` does not touch it.
+
+        Args:
+            every: 1m, 5m, 10m, 15m, 30m, 1h, 3h, 6h, 12h or 1d. None: stop; what was made stays.
+            days: How long the means are kept. None: as long as your quota `mean_days` lets you.
+
+        Raises:
+            SpecRefused: ``every-invalid``, ``means-of-means``. NotFound: ``measurement-unknown``, ``rule-unknown``.
+            Conflict: ``target-exists``. OverQuota: ``quota-means``, ``quota-mean_days``.
+        """
+        if every is None:
+            stop = MeansStop(measurement=measurement).model_dump_json().encode()
+            stopped = self._transport.post("/storage/means/stop", tuple[MeansRule, ...], stop)
+            return Table(MeansRule, stopped)
+        wish = MeansWish(measurement=measurement, every=every, days=days).model_dump_json().encode()
+        return Table(MeansRule, [self._transport.put("/storage/means", MeansRule, wish)])
+
     def forget(
         self,
         measurement: str,
@@ -60,10 +81,12 @@ class Keeping:
         stop: str | datetime | None = None,
         devices: Iterable[Device | str] | str | None = None,
         *,
+        means: bool = True,
         really: bool = False,
     ) -> Forgotten:
         """Delete readings of yours: those of a measurement, from `start` up to (not including) `stop`, of some devices
-        or all. It cannot be undone. Without ``really=True`` nothing happens: you are told how many it would be.
+        or all; and the means that were made of them, unless ``means=False``. It cannot be undone. Without
+        ``really=True`` nothing happens: you are told how many it would be.
         """
         from cyberlab.data import names
 
@@ -73,6 +96,7 @@ class Keeping:
             start=EARLIEST if start is None else moment_ns(start, now),
             stop=LATEST if stop is None else moment_ns(stop, now),
             devices=() if devices is None else names(devices),
+            means=means,
             really=really,
         )
         return self._send("POST", "/storage/forget", wish)

@@ -30,6 +30,7 @@ from cyberlab.wire_origin import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
+from cyberlab.wire_keep import MeansRule
 
 T = TypeVar("T", bound=View)
 
@@ -152,6 +153,14 @@ COLUMNS: dict[type[View], Columns] = {
         "because": lambda q: f"{_WHENCE[q.origin]} {q.group}".rstrip(),
         "name": lambda q: q.quota,
     },
+    MeansRule: {
+        "of": lambda m: m.measurement,
+        "every": lambda m: m.every,
+        "in": lambda m: m.target,
+        "kept": lambda m: "without end" if m.days is None else f"{m.days} days",
+        "made until": lambda m: "not begun" if m.made_until is None else f"{m.made_until:%Y-%m-%d %H:%M} UTC",
+        "state": lambda m: m.problem or ("goes on" if m.active else "stopped"),
+    },
     LogLine: {"device": lambda line: line.device, "text": lambda line: line.text},
 }
 
@@ -233,6 +242,7 @@ _PLURAL: dict[type[View], str] = {
     Device: "devices",
     SavedSpec: "saved specs",
     Share: "shares",
+    MeansRule: "means: make some with lab.downsample(measurement, every)",
     Thing: "things yet: make one with lab.add_thing(name)",
     Measurement: "measurements yet",
     QuotaUse: "quotas",

@@ -312,7 +312,7 @@ def test_a_saved_spec_goes_by_its_name(place: Path) -> None:
 # ---------------------------------------------------------------- help
 COMMANDS = ["", "init", "render", "build", "images", "quota", "run", "exec", "devices", "deploy", "ps", "logs",
             "cancel", "rm image", "rm deployment", "rm spec", "rm thing", "things", "thing",
-            "read", "query", "provenance", "export", "storage", "keep", "forget", "publish", "share",
+            "read", "query", "provenance", "export", "storage", "keep", "downsample", "forget", "publish", "share",
             "download readings", "download spec"]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.store import Selection, database_of
 from influx_server import Server, influxd  # noqa: F401 - a fixture
 from pyarrow.parquet import read_table
-from service_lab import service_lab
+from service_lab import service_lab, until
 from typer.testing import CliRunner
 
 T = 1_700_000_000_000_000_000
@@ -64,6 +64,30 @@ def test_a_file_of_another_kind(lab: Lab, tmp_path: Path) -> None:
     with pytest.raises(SpecRefused, match=r"\.csv or \.parquet"):
         lab.export("air", tmp_path / "air.xlsx", start="2023-01-01")
     assert not (tmp_path / "air.xlsx").exists()
+
+
+def test_means_are_read_like_readings(lab: Lab) -> None:
+    call = CliRunner().invoke
+    made = call(app, ["downsample", "air", "--every", "1d", "--keep", "9000"])
+    assert made.exit_code == 0, made.output
+    assert "air_1d" in made.stdout
+    until(lambda: lab.storage().means[0].made_until)
+    frame = lab.read("air_1d", start="2023-11-14", layout="long", devices=["pi00"])
+    (row,) = frame[frame["room"].isna()].to_dict("records")
+    values = [i / 4 for i in range(0, 201, 2)]
+    assert (row["value"], row["value_min"], row["value_max"], row["value_count"]) == (
+        pytest.approx(sum(values) / len(values)), min(values), max(values), len(values),
+    )  # fmt: skip
+    assert lab.keep(30, really=True).readings == ROWS
+    assert len(lab.read("air_1d", start="2023-11-14", layout="long")) == 4
+    shown = call(app, ["storage"]).output
+    assert "air_1d" in shown
+    assert "9000 days" in shown
+    assert "stopped" in call(app, ["downsample", "air", "--off"]).stdout
+    assert call(app, ["downsample", "air", "--off"]).exit_code != 0
+    assert call(app, ["downsample", "air"]).exit_code == 2
+    asked = call(app, ["forget", "air", "--yes"])
+    assert "0 readings and 4 means of them are deleted" in asked.output
 
 
 def test_forgetting_asks_first(lab: Lab, tmp_path: Path) -> None:

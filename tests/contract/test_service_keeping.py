@@ -23,6 +23,10 @@ def write(service: ServiceLab, *days_old: int, client: Any = None, device: str =
         assert answer.json()["written"] == 1, answer.text
 
 
+def told(readings: int, *, done: bool = True) -> dict[str, Any]:
+    return {"readings": readings, "means": 0, "done": done, "later": False}
+
+
 def rows(service: ServiceLab, action: str) -> Any:
     """Of the audit, the newest first."""
     return service.root.get("/audit", params={"action": action}).json()
@@ -73,17 +77,17 @@ def test_it_is_counted_before_it_is_lost(service: ServiceLab) -> None:
     write(service, 1, 10, 100)
     write(service, 100, client=service.ben)
     dry = service.anna.put("/storage/retention", json={"days": 30})
-    assert dry.json() == {"readings": 1, "done": False}
+    assert dry.json() == told(1, done=False)
     assert (held(service), service.anna.get("/storage").json()["keep_days"]) == (3, None)
     assert rows(service, "set_retention") == [], "a question is no change"
     done = service.anna.put("/storage/retention", json={"days": 30, "really": True})
-    assert done.json() == {"readings": 1, "done": True}
+    assert done.json() == told(1)
     assert (held(service), service.anna.get("/storage").json()["keep_days"]) == (2, 30)
     assert held(service, "ben") == 1
     (row,) = rows(service, "set_retention")
     assert (row["action"], row["object"]) == ("set_retention", "anna: 30 days")
     again = service.anna.put("/storage/retention", json={"days": None, "really": True})
-    assert again.json() == {"readings": 0, "done": True}
+    assert again.json() == told(0)
     assert service.anna.get("/storage").json()["keep_days"] is None
 
 
@@ -118,15 +122,12 @@ def test_forgetting_a_part(service: ServiceLab) -> None:
     write(service, 1, 2, 3)
     at = int((now() - timedelta(days=2, hours=1)).timestamp()) * 10**9
     wish = {"measurement": "t", "start": -(2**63), "stop": at}
-    assert service.anna.post("/storage/forget", json=wish).json() == {"readings": 1, "done": False}
+    assert service.anna.post("/storage/forget", json=wish).json() == told(1, done=False)
     assert service.anna.post("/storage/forget", json={**wish, "measurement": "u"}).json()["readings"] == 0
     assert service.ben.post("/storage/forget", json={**wish, "really": True}).json()["readings"] == 0
     assert service.anna.post("/storage/forget", json={**wish, "devices": ["pi01"]}).json()["readings"] == 0
     assert held(service) == 3
-    assert service.anna.post("/storage/forget", json={**wish, "really": True}).json() == {
-        "readings": 1,
-        "done": True,
-    }
+    assert service.anna.post("/storage/forget", json={**wish, "really": True}).json() == told(1)
     assert held(service) == 2
     assert [row["object"] for row in rows(service, "forget_readings")] == ["anna: t", "ben: t"]
 

@@ -111,7 +111,8 @@ def test_a_user_sees_what_is_in_use(service: ServiceLab) -> None:
     used = {name: row["in_use"] for name, row in mine(service.anna).items()}
     assert used == {
         "builds": 0, "images": 1, "gigabytes": 0.151, "trials": 0, "deploys": 0, "deployments": 1, "devices": 1,
-        "things": 0, "points": None, "readings": 0.0, "days": None, "specs": 1, "streams": 0,
+        "things": 0, "points": None, "readings": 0.0, "days": None, "means": 0,
+        "mean_days": None, "specs": 1, "streams": 0,
     }  # fmt: skip
     assert service.root.get("/quotas/user/anna").json() == list(mine(service.anna).values())
     assert mine(service.ben)["images"]["in_use"] == 0

@@ -61,6 +61,8 @@ def body_of(scene: Scene, method: str, path: str) -> Any:
         "/trials/{job}/exec": {"command": ["id"]},
         "/storage/retention": {"days": 36_500, "really": True},
         "/storage/forget": {"measurement": "nothing", "start": 0, "stop": 1, "really": True},
+        "/storage/means": {"measurement": "nothing", "every": "1h"},
+        "/storage/means/stop": {"measurement": "nothing"},
         "/specs/{name}": {**spec, "env": {}, "files": []},
         "/things": {"name": "hers"},
     }

@@ -1,4 +1,7 @@
-"""Commands about what is kept of readings, and where they come from: ``provenance export storage keep forget``."""
+"""Commands about what is kept of readings, and where they come from.
+
+``provenance export storage keep downsample forget``
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import typer
 
 from cyberlab.cli.readings import Aggregate, Database, Devices, Every, Measurement, Start, Stop
 from cyberlab.cli.shell import Json, Out, remarks, speaking
+from cyberlab.tables import Table
+from cyberlab.wire_keep import MeansRule
 
 if TYPE_CHECKING:
     from cyberlab.wire_keep import Forgotten
@@ -112,6 +117,8 @@ def storage(json: Json = False) -> None:
                 "Delete some (cyberlab forget), or keep them for fewer days (cyberlab keep)."
             )
         out.view(found, text)
+        if found.means and not json:
+            out.table(Table(MeansRule, found.means))
 
 
 def keep(
@@ -135,15 +142,59 @@ def keep(
         _counted_first(out, lambda really: out.lab.keep(wanted, really=really), yes)
 
 
+def downsample(
+    measurement: Measurement,
+    every: Annotated[
+        str | None, typer.Option(help="Window: 1m, 5m, 10m, 15m, 30m, 1h, 3h, 6h, 12h or 1d.")
+    ] = None,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep",
+            metavar="DAYS",
+            min=1,
+            help="How long the means are kept; by default as the quota says.",
+        ),
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Make no more of them. What was made stays.")] = False,
+    json: Json = False,
+) -> None:
+    """Make means, smallest and largest values of your readings, which may be kept for longer than the readings.
+
+    `cyberlab downsample air --every 1h` fills the measurement air_1h: of what is there, in the background, and of what
+    comes. Read it as any other: `cyberlab read air_1h`. `cyberlab storage` shows how far it is.
+
+    \b
+    Examples:
+      cyberlab downsample air --every 1h --keep 730
+      cyberlab keep 30
+      cyberlab downsample air --off
+    """
+    if off is (every is not None):
+        raise typer.BadParameter("give --every WINDOW to make means, or --off to stop")
+    with speaking(json) as out:
+        made = out.lab.downsample(measurement, None if off else every, keep)
+        out.table(made)
+        if off:
+            out.note(
+                f"No more are made. What was made stays; forget it with: cyberlab forget {made[0].target}"
+            )
+        else:
+            out.note("Means of what is there follow in the background: cyberlab storage shows how far.")
+
+
 def forget(
     measurement: Measurement,
     start: Annotated[str | None, typer.Option(help="Since when; by default from the first one on.")] = None,
     stop: Annotated[str | None, typer.Option(help="Until when; by default to the last one.")] = None,
     device: Devices = None,
+    keep_means: Annotated[
+        bool, typer.Option("--keep-means", help="Leave the means that were made of them.")
+    ] = False,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete readings of yours, for ever. Tells how many it will be, and asks.
+    """Delete readings of yours, for ever, and the means made of them. Tells how many it will be, and asks.
 
     \b
     Examples:
@@ -153,7 +204,9 @@ def forget(
     with speaking(json) as out:
         _counted_first(
             out,
-            lambda really: out.lab.forget(measurement, start, stop, device or None, really=really),
+            lambda really: out.lab.forget(
+                measurement, start, stop, device or None, means=not keep_means, really=really
+            ),
             yes,
         )
 
@@ -165,6 +218,11 @@ def _counted_first(out: Out, work: Callable[[bool], Forgotten], yes: bool) -> No
         if out.as_json:
             out.view(found, "")
             return
-        typer.confirm(f"{found.readings} readings will be deleted, for ever. Go on?", abort=True)
+        typer.confirm(f"{_counted(found)} will be deleted, for ever. Go on?", abort=True)
     done = work(True)
-    out.view(done, f"{done.readings} readings are deleted.")
+    later = " Some go in the background, when their means are made." if done.later else ""
+    out.view(done, f"{_counted(done)} are deleted.{later}")
+
+
+def _counted(found: Forgotten) -> str:
+    return f"{found.readings} readings" + (f" and {found.means} means of them" if found.means else "")

@@ -17,9 +17,10 @@ from typing import Any, TypeVar
 from cyberlab.wire import Measurement, Written
 
 from cyberlab_hub.errors import HubError, NotFound, PartDown, QueryRefused
+from cyberlab_hub.ingest import influx_means
 from cyberlab_hub.ingest.influx import Influx, LoginRefused, ident, literal
 from cyberlab_hub.ingest.influx_delete import count_statement, counted, delete_statements
-from cyberlab_hub.ingest.store import COMMON, Selection, database_of
+from cyberlab_hub.ingest.store import COMMON, Means, Selection, database_of
 
 T = TypeVar("T")
 
@@ -116,6 +117,16 @@ class Influx1Store:
 
     def delete(self, database: str, where: Selection) -> None:
         for statement in delete_statements(where) if where else ():
+            self._asked(statement, database)
+
+    def first(self, database: str, measurement: str, since: int, until: int) -> int | None:
+        return influx_means.first_time(
+            self._asked(influx_means.first_statement(measurement, since, until), database)
+        )
+
+    def make_means(self, database: str, means: Means) -> None:
+        fields = influx_means.numeric(self._asked(influx_means.fields_statement(means.measurement), database))
+        for statement in influx_means.into_statements(means, fields):
             self._asked(statement, database)
 
     def spaces(self) -> dict[str, int]:

@@ -27,9 +27,10 @@ from influxdb_client import (
 from influxdb_client.rest import ApiException
 
 from cyberlab_hub.errors import NotAllowed, NotFound, PartDown, QueryRefused
+from cyberlab_hub.ingest import influx_means
 from cyberlab_hub.ingest.influx import DOWN, NOT_SHARED, Influx, LoginRefused
 from cyberlab_hub.ingest.influx_delete import count_statement, counted
-from cyberlab_hub.ingest.store import COMMON, Selection, database_of
+from cyberlab_hub.ingest.store import COMMON, Means, Selection, database_of
 
 T = TypeVar("T")
 
@@ -95,9 +96,12 @@ class Influx2Store:
     def count(self, database: str, where: Selection) -> int:
         if not where:
             return 0
+        return counted(self._asked(count_statement(where), database))
+
+    def _asked(self, statement: str, database: str) -> list[dict[str, Any]]:
         self._bucket(database)
         try:
-            return counted(self._influx.ask(database, count_statement(where), self._admin, timeout=240))
+            return self._influx.ask(database, statement, self._admin, timeout=240)
         except LoginRefused as error:
             raise _admin_refused() from error
 
@@ -111,6 +115,22 @@ class Influx2Store:
                 self._client.delete_api().delete(
                     rfc3339(where.start), rfc3339(where.stop - 1), " AND ".join(parts), bucket, self._org
                 )
+
+    def first(self, database: str, measurement: str, since: int, until: int) -> int | None:
+        return influx_means.first_time(
+            self._asked(influx_means.first_statement(measurement, since, until), database)
+        )
+
+    def make_means(self, database: str, means: Means) -> None:
+        fields = influx_means.numeric(self._asked(influx_means.fields_statement(means.measurement), database))
+        made: dict[str, list[str]] = {}
+        for kind, field, _ in influx_means.columns(fields):
+            made.setdefault(kind, []).append(field)
+        for kind, wanted in made.items():
+            where = {"_bucket": database, "_org": self._org}
+            parameters = {**where, **influx_means.flux_parameters(means, kind, wanted)}
+            with _translated():
+                self._client.query_api().query_raw(influx_means.flux(kind), org=self._org, params=parameters)
 
     def spaces(self) -> dict[str, int] | None:
         """As its metrics say, if the server shows them."""

@@ -51,6 +51,20 @@ class Selection:
         return self.start < self.stop
 
 
+@dataclass(frozen=True)
+class Means:
+    """Windows of one measurement to be made into means, in another measurement of the same database."""
+
+    measurement: str
+    target: str
+    seconds: int
+    """Length of a window; `start` and `stop` are borders of windows."""
+    start: int
+    """Nanoseconds since 1970, included."""
+    stop: int
+    """Not included."""
+
+
 class Store(Protocol):
     """Every call raises `HubError` subclasses only; `PartDown('database-down')` when InfluxDB does not answer."""
 
@@ -91,6 +105,15 @@ class Store(Protocol):
 
     def delete(self, database: str, where: Selection) -> None:
         """Remove them for ever. Removing what is not there is no error."""
+
+    def first(self, database: str, measurement: str, since: int, until: int) -> int | None:
+        """Time (ns) of the first reading of a measurement from `since` up to, not including, `until`."""
+
+    def make_means(self, database: str, means: Means) -> None:
+        """Mean, smallest, largest and number of each numeric field, for each series and window that has readings.
+
+        Field ``x`` becomes ``x``, ``x_min``, ``x_max``, ``x_count``; making a window again overwrites it.
+        """
 
     def spaces(self) -> Mapping[str, int] | None:
         """Bytes on InfluxDB's disk of each database that has any; None when this InfluxDB does not say."""

@@ -1,11 +1,11 @@
-"""The tables about readings: which code wrote them, and how long they are kept. As `models`, rows only."""
+"""The tables about readings: which code wrote them, how long they are kept, and their means. As `models`, rows only."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, Integer, LargeBinary, String, event
+from sqlalchemy import JSON, BigInteger, Boolean, ForeignKey, Index, Integer, LargeBinary, String, event
 from sqlalchemy.dialects.mysql import LONGBLOB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -61,6 +61,32 @@ class RetentionRow(Table):
 
     owner: Mapped[str] = mapped_column(USER, primary_key=True)
     days: Mapped[int] = mapped_column(Integer)
+    updated: Mapped[datetime] = mapped_column(UtcTime)
+
+
+class MeansRow(Table):
+    """A rule of an owner's: which measurement is made into means. See `service.means`."""
+
+    __tablename__ = "means"
+
+    owner: Mapped[str] = mapped_column(USER, primary_key=True)
+    target: Mapped[str] = mapped_column(USER, primary_key=True)
+    """The measurement that the means are in."""
+    measurement: Mapped[str] = mapped_column(USER)
+    every: Mapped[str] = mapped_column(String(8))
+    """Length of a window, one of `policy.EVERY`."""
+    days: Mapped[int | None] = mapped_column(Integer)
+    """How long the means are kept; None: as long as the quota says."""
+    active: Mapped[bool] = mapped_column(Boolean)
+    """False: no more are made; those there are stay."""
+    made_until: Mapped[int | None] = mapped_column(BigInteger)
+    """Nanoseconds: every window before has been made at least once."""
+    final_until: Mapped[int | None] = mapped_column(BigInteger)
+    """Nanoseconds: readings of before were deleted, so windows before are never made again."""
+    behind_since: Mapped[datetime | None] = mapped_column(UtcTime)
+    """Since when readings that are too old have waited for their means."""
+    problem: Mapped[str] = mapped_column(String(400))
+    """Why it does not go on; empty when it does."""
     updated: Mapped[datetime] = mapped_column(UtcTime)
 
 

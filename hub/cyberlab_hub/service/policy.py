@@ -32,6 +32,11 @@ class Quota:
 
 FOR_EVER = 36_500
 """Days from which on readings count as never too old."""
+EVERY = {
+    "1m": 60, "5m": 300, "10m": 600, "15m": 900, "30m": 1800, "1h": 3600, "3h": 10_800, "6h": 21_600, "12h": 43_200,
+    "1d": 86_400,
+}  # fmt: skip
+"""Windows of means, in seconds. Each divides the day, so that a piece of work of a day never cuts one in two."""
 QUOTAS: Mapping[str, Quota] = {
     "builds": Quota(
         2, "Builds at once", "builds waiting or running", "Wait until one has ended, or cancel it."
@@ -77,6 +82,19 @@ QUOTAS: Mapping[str, Quota] = {
         FOR_EVER,
         "Days that readings are kept",
         "days that readings are kept",
+        "Keep them for fewer days, and export what you want to have for longer.",
+        "days",
+    ),
+    "means": Quota(
+        10,
+        "Measurements of means",
+        "measurements of means",
+        "Stop one (lab.downsample(..., every=None)) and forget what it made.",
+    ),
+    "mean_days": Quota(
+        FOR_EVER,
+        "Days that means are kept",
+        "days that means are kept",
         "Keep them for fewer days, and export what you want to have for longer.",
         "days",
     ),
@@ -158,6 +176,23 @@ def within(allowed: Allowance, in_use: float, more: float = 1) -> None:
         f"You have {_plain(in_use)}{unit} {rule.what} already, and {allowed.value}{unit} are possible "
         f"({allowed.whence}). {rule.advice}",
         allowed.view(in_use),
+    )
+
+
+def kept(allowed: Allowance, days: int | None) -> None:
+    """Whether something may be kept for so long (None: as long as is possible).
+
+    Raises:
+        OverQuota: ``quota-days``, ``quota-mean_days``.
+    """
+    if days is None or days <= allowed.value:
+        return
+    rule = QUOTAS[allowed.quota]
+    what = "Means" if allowed.quota == "mean_days" else "Readings"
+    raise OverQuota(
+        f"quota-{allowed.quota}",
+        f"{what} can be kept for at most {allowed.value} days ({allowed.whence}). {rule.advice}",
+        allowed.view(days),
     )
 
 

@@ -24,6 +24,7 @@ def usage(parts: Parts, owner: str) -> list[QuotaUse]:
         "devices": lambda: len(frozenset().union(*occupied.values())),
         "things": lambda: parts.things.count(owner),
         "readings": lambda: _gigabytes(parts.space.used(owner)),
+        "means": lambda: parts.keeping.rules(owner),
         "specs": lambda: parts.specs.count(owner),
         "streams": lambda: parts.streams.count(owner),
     }

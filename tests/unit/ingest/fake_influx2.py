@@ -25,6 +25,8 @@ class State:
     lines: dict[str, list[str]] = field(default_factory=dict)
     """By bucket name."""
     refuse_types: bool = False
+    flux: list[dict[str, Any]] = field(default_factory=list)
+    """Queries in Flux that were asked."""
     metrics: str = ""
     """What ``/metrics`` shows; empty: it does not."""
     number: int = 0
@@ -133,6 +135,9 @@ class Handler(BaseHTTPRequestHandler):
         elif call.startswith("DELETE /api/v2/authorizations/"):
             del state.authorizations[call.rpartition("/")[2]]
             self.answer(204)
+        elif call == "POST /api/v2/query":
+            state.flux.append(json.loads(body))
+            self.answer(200, b"", "application/csv")
         elif call == "POST /api/v2/write":
             self.write(asked, body)
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from cyberlab_hub.errors import NotAllowed, NotFound, PartDown
 from cyberlab_hub.ingest.influx2 import Influx2Store
-from cyberlab_hub.ingest.store import FLEET, database_of
+from cyberlab_hub.ingest.store import FLEET, Means, database_of
 from fake_influx2 import OPERATOR, ORG, State, influx2
 
 T = 1_700_000_000_000_000_000
@@ -121,3 +121,23 @@ def test_the_space_of_each_owner_is_what_the_metrics_say(store: Influx2Store, fa
         f'storage_shard_disk_size_total{{bucket="{mine}"}} 9\n'
     )
     assert store.spaces() == {database_of("anna"): 1_500_500, FLEET: 7, "lab": 0}
+
+
+def test_means_are_flux_whose_names_travel_as_parameters(store: Influx2Store, fake: Fake) -> None:
+    store.ensure_owner("anna")
+    name = 'x" or true) |> to(bucket: "fleet") // ${1}'
+    hour = 3600 * 10**9
+    store.make_means(database_of("anna"), Means(name, f"{name}_1h", 3600, 10 * hour, 12 * hour))
+    assert len(fake[1].flux) == 4
+    for asked, suffix in zip(fake[1].flux, ("", "_min", "_max", "_count"), strict=True):
+        assert "fleet" not in asked["query"]
+        given = {
+            one["assignment"]["id"]["name"]: one["assignment"]["init"] for one in asked["extern"]["body"]
+        }
+        assert given["_measurement"] == {"type": "StringLiteral", "value": name}
+        assert given["_target"]["value"] == f"{name}_1h"
+        assert given["_bucket"]["value"] == database_of("anna")
+        assert given["_suffix"]["value"] == suffix
+        assert given["_start"] == {"type": "DateTimeLiteral", "value": "1970-01-01T10:00:00.000000Z"}
+        assert [one["value"] for one in given["_fields"]["elements"]] == ["value"]
+        assert 'timeSrc: "_start"' in asked["query"]

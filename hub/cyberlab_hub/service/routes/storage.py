@@ -1,8 +1,8 @@
-"""What readings take up, how long they are kept, and deleting them: always one's own."""
+"""What readings take up, how long they are kept, their means, and deleting them: always one's own."""
 
 from __future__ import annotations
 
-from cyberlab.wire_keep import ForgetWish, Forgotten, RetentionWish, Storage
+from cyberlab.wire_keep import ForgetWish, Forgotten, MeansRule, MeansStop, MeansWish, RetentionWish, Storage
 from fastapi import APIRouter, Request
 
 from cyberlab_hub.service.auth import User
@@ -31,3 +31,17 @@ def forget_readings(lab: Lab, caller: User, request: Request, body: ForgetWish) 
     request.state.changes_nothing = not body.really
     request.state.object = f"{caller.name}: {body.measurement}"
     return lab.keeping.forget(caller.name, body)
+
+
+@router.put("/means", status_code=202)
+def make_means(lab: Lab, caller: User, request: Request, body: MeansWish) -> MeansRule:
+    """Make means, smallest and largest values of windows, of what there is (in the background) and of what comes."""
+    request.state.object = f"{caller.name}: {body.measurement} {body.every}"
+    return lab.keeping.downsample(caller.name, body)
+
+
+@router.post("/means/stop")
+def stop_means(lab: Lab, caller: User, request: Request, body: MeansStop) -> list[MeansRule]:
+    """Make no more of them. What was made stays, for as long as the rule said."""
+    request.state.object = f"{caller.name}: {body.measurement} {body.every or ''}".rstrip()
+    return list(lab.keeping.stop_means(caller.name, body.measurement, body.every))

@@ -101,7 +101,7 @@ class Influx2Store:
     def _asked(self, statement: str, database: str) -> list[dict[str, Any]]:
         self._bucket(database)
         try:
-            return self._influx.ask(database, statement, self._admin, timeout=240)
+            return self._influx.ask(database, statement, self._admin, method="GET", timeout=240)
         except LoginRefused as error:
             raise _admin_refused() from error
 

@@ -188,7 +188,7 @@ class Handler(BaseHTTPRequestHandler):
                             ]
                         },
                         {"series": [{"name": "t", "columns": ["tagKey"], "values": [["device"]]}]},
-                    ]
+                    ][: asked["q"].count("SHOW")]
                 },
             )
             return

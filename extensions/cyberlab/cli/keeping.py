@@ -13,8 +13,6 @@ import typer
 
 from cyberlab.cli.readings import Aggregate, Database, Devices, Every, Measurement, Start, Stop
 from cyberlab.cli.shell import Json, Out, remarks, speaking
-from cyberlab.tables import Table
-from cyberlab.wire_keep import MeansRule
 
 if TYPE_CHECKING:
     from cyberlab.wire_keep import Forgotten
@@ -118,6 +116,9 @@ def storage(json: Json = False) -> None:
             )
         out.view(found, text)
         if found.means and not json:
+            from cyberlab.tables import Table  # loads pydantic: only who asks waits for it
+            from cyberlab.wire_keep import MeansRule
+
             out.table(Table(MeansRule, found.means))
 
 

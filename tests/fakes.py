@@ -372,6 +372,17 @@ class FakeStore:
             return None
         return {database: sum(map(len, lines)) + self.more for database, lines in self.lines.items()}
 
+    def databases(self) -> tuple[str, ...]:
+        self._up()
+        return tuple(sorted(name for name in self.lines if name.startswith("u_")))
+
+    def drop(self, database: str) -> None:
+        self._up()
+        if not database.startswith("u_"):
+            raise ValueError(f"{database!r} is no owner's")
+        self.lines.pop(database, None)
+        self.readers = {(reader, name) for reader, name in self.readers if name != database}
+
     def ping(self) -> str:
         self._up()
         return "1.6.7"
@@ -386,6 +397,8 @@ class FakeHub(httpx.AsyncBaseTransport):
     def __init__(self) -> None:
         self.holders: dict[str, dict[str, object]] = {}
         self.calls = 0
+        self.page = 2
+        """Users of one answer."""
         self.down = False
         for name in ("anna", "ben"):
             self.holders[f"{name}-token"] = self.user(name, "custom:cyberlab:use")
@@ -408,5 +421,8 @@ class FakeHub(httpx.AsyncBaseTransport):
         if path == "/user":
             return httpx.Response(200, json=holder)
         users = [h["name"] for h in self.holders.values() if h["kind"] == "user"]
+        if path == "/users":
+            first = int(request.url.params["offset"])
+            return httpx.Response(200, json=[{"name": n} for n in users[first:][: self.page]])
         name = path.removeprefix("/users/")
         return httpx.Response(200, json={"name": name}) if name in users else httpx.Response(404, json={})

@@ -61,6 +61,25 @@ class Storage(View):
     """Measurements that are made into means, by name."""
 
 
+class OwnerStorage(View):
+    """What an owner's readings take up, for administrators."""
+
+    owner: str | None
+    """None: nothing in the lab knows any more whose database this is."""
+    database: str
+    """Its name in InfluxDB."""
+    account: bool
+    """There is an account of that name."""
+    used_mb: float | None
+    """On the database's disk; None when this database does not say."""
+    possible_mb: int | None
+    """The quota `readings`."""
+    keep_days: int | None
+    """Older readings are deleted; None: none are."""
+    means: int = 0
+    """Measurements of means."""
+
+
 class RetentionWish(View):
     days: int | None = Field(default=None, ge=1, le=100_000)
     """None: as long as the quota says."""

@@ -158,6 +158,13 @@ def list_accounts(settings: Settings) -> tuple[Account, ...]:
         return accounts(db)
 
 
+def names_in_use(settings: Settings) -> frozenset[str]:
+    """Every name that may own something: accounts, whoever signed in another way, and groups."""
+    with _session(settings) as db:
+        found = {row.username for row in db.query(UserInfo)}
+        return frozenset(found | {one.name for kind in (orm.User, orm.Group) for one in db.query(kind)})
+
+
 def api_token(
     settings: Settings,
     user: str,

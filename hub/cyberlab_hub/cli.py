@@ -208,6 +208,30 @@ def audit(
         audit_cli.show(settings, console, wanted, limit=limit, follow=follow, as_json=as_json)
 
 
+@app.command()
+def storage(
+    drop: Annotated[
+        str | None,
+        typer.Option("--drop", metavar="OWNER", help="Remove the readings of an account that is gone."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+) -> None:
+    """What everybody's readings take up, for how long they are kept, and whose account is gone.
+
+    The readings of an account that was removed stay until `--drop OWNER`: database, reader, shares, rules and tokens.
+    It is refused while there is an account or group of that name, or while anything of it may still send.
+    """
+    from cyberlab_hub import cli_storage
+
+    with _session() as (settings, console):
+        if drop is None:
+            cli_storage.show(settings, console, as_json=as_json)
+            return
+        with _noted(settings, "drop_readings", drop):
+            cli_storage.drop(settings, console, drop, yes=yes)
+
+
 # ---------------------------------------------------------------- accounts
 @user_app.command("list")
 def user_list() -> None:

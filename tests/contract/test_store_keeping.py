@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from cyberlab_hub.errors import NotAllowed
 from cyberlab_hub.ingest.store import Selection, Store, database_of
 from fakes import FakeStore
 from influx_named import Named, named
@@ -96,3 +97,23 @@ def test_a_name_that_is_none_is_refused_without_its_secret(text: str) -> None:
     with pytest.raises(ValueError, match="number 1") as refusal:
         named(text)
     assert "secret" not in str(refusal.value)
+
+
+# ---------------------------------------------------------------- dropping
+def test_what_is_dropped_is_gone_and_may_come_again(store: Store, filled: str, anna: str, ben: str) -> None:  # noqa: F811
+    store.ensure_owner(ben)
+    store.share(anna, ben)
+    assert {filled, database_of(ben)} <= set(store.databases())
+    store.drop(filled)
+    assert filled not in store.databases()
+    assert database_of(ben) in store.databases()
+    store.drop(filled)
+    for common in ("fleet", "lab", "", "_internal"):
+        with pytest.raises(ValueError, match="no owner's"):
+            store.drop(common)
+    store.ensure_owner(anna)
+    assert store.count(filled, Selection(*ALWAYS)) == 0
+    assert store.write(filled, b"t value=1 %d" % T0).written == 1
+    assert b"".join(store.query(anna, filled, "SELECT * FROM t WHERE time > 0")).count(b"\n") == 2
+    with pytest.raises(NotAllowed):  # who had a share of the old one has none of the new one
+        list(store.query(ben, filled, "SELECT * FROM t WHERE time > 0"))

@@ -12,6 +12,7 @@ import hmac
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from cyberlab.wire import Measurement, Written
@@ -20,7 +21,7 @@ from cyberlab_hub.errors import HubError, NotFound, PartDown, QueryRefused
 from cyberlab_hub.ingest import influx_means
 from cyberlab_hub.ingest.influx import Influx, LoginRefused, ident, literal
 from cyberlab_hub.ingest.influx_delete import count_statement, counted, delete_statements
-from cyberlab_hub.ingest.store import COMMON, Means, Selection, database_of
+from cyberlab_hub.ingest.store import COMMON, OWNED, Means, Selection, database_of
 
 T = TypeVar("T")
 
@@ -135,6 +136,20 @@ class Influx1Store:
             values = dict(zip(shard["columns"], shard["values"][0], strict=True))
             found[shard.get("tags", {}).get("database", "")] += int(values.get("diskBytes") or 0)
         return dict(found)
+
+    def databases(self) -> tuple[str, ...]:
+        found = self._asked("SHOW DATABASES", timeout=30)[0].get("series", ())
+        names = (row[0] for series in found for row in series.get("values", ()))
+        return tuple(sorted(name for name in names if name.startswith(OWNED)))
+
+    def drop(self, database: str) -> None:
+        if not database.startswith(OWNED):
+            raise ValueError(f"{database!r} is no owner's")
+        self._asked(f"DROP DATABASE {ident(database)}")
+        with self._lock:
+            self._ready = {owner for owner in self._ready if database_of(owner) != database}
+            with suppress(QueryRefused):  # there was none
+                self._run(f"DROP USER {ident('r' + database[1:])}")
 
     def _asked(self, statement: str, database: str = "", timeout: float = 240) -> list[dict[str, Any]]:
         """As the administrator. Long, because deleting looks at every series."""

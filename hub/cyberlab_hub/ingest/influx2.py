@@ -30,7 +30,7 @@ from cyberlab_hub.errors import NotAllowed, NotFound, PartDown, QueryRefused
 from cyberlab_hub.ingest import influx_means
 from cyberlab_hub.ingest.influx import DOWN, NOT_SHARED, Influx, LoginRefused
 from cyberlab_hub.ingest.influx_delete import count_statement, counted
-from cyberlab_hub.ingest.store import COMMON, Means, Selection, database_of
+from cyberlab_hub.ingest.store import COMMON, OWNED, Means, Selection, database_of
 
 T = TypeVar("T")
 
@@ -141,6 +141,30 @@ class Influx2Store:
             buckets = list(self._client.buckets_api().find_buckets_iter(org=self._org))
         return {bucket.name: sizes.get(str(bucket.id), 0) for bucket in buckets}
 
+    def databases(self) -> tuple[str, ...]:
+        with _translated():
+            found = [bucket.name for bucket in self._client.buckets_api().find_buckets_iter(org=self._org)]
+        return tuple(sorted(name for name in found if name.startswith(OWNED)))
+
+    def drop(self, database: str) -> None:
+        if not database.startswith(OWNED):
+            raise ValueError(f"{database!r} is no owner's")
+        with self._lock, _translated():
+            api = self._client.authorizations_api()
+            for one in api.find_authorizations(org=self._org):
+                if one.description == _reader(database):
+                    api.delete_authorization(one)
+            bucket = self._client.buckets_api().find_bucket_by_name(database)
+            if bucket is not None:
+                mappings = DBRPsService(self._client.api_client)
+                for mapping in (
+                    mappings.get_dbr_ps(org=self._org, db=database, bucket_id=bucket.id).content or ()
+                ):
+                    mappings.delete_dbrpid(mapping.id, org=self._org)
+                self._client.buckets_api().delete_bucket(bucket)
+            self._buckets.pop(database, None)
+            self._tokens = {owner: t for owner, t in self._tokens.items() if database_of(owner) != database}
+
     def _as_reader(self, reader: str, call: Callable[[dict[str, str]], T]) -> T:
         with self._lock:
             token = self._tokens.get(reader) or self._renew(reader, lambda readable: readable)
@@ -184,7 +208,7 @@ class Influx2Store:
     def _renew(self, reader: str, change: Callable[[set[str]], set[str]]) -> str:
         """A new token for `reader`, for the buckets of their old one after `change`."""
         always = {self._bucket(name) for name in (database_of(reader), *COMMON)}
-        description = f"cyberlab reader {database_of(reader)}"
+        description = _reader(database_of(reader))
         with self._lock, _translated():
             api = self._client.authorizations_api()
             old = [a for a in api.find_authorizations(org=self._org) if a.description == description]
@@ -201,6 +225,11 @@ class Influx2Store:
                 api.delete_authorization(one)
             self._tokens[reader] = str(new.token)
             return self._tokens[reader]
+
+
+def _reader(database: str) -> str:
+    """The description of the token of that owner's reader."""
+    return f"cyberlab reader {database}"
 
 
 def _quoted(text: str) -> str:

@@ -25,13 +25,17 @@ LAB = "lab"
 COMMON = (FLEET, LAB)
 
 
+OWNED = "u_"
+"""How the name of every owner's database begins; no account's name does."""
+
+
 def database_of(owner: str) -> str:
     """Name of the database of a user or group: readable, bounded, and never `FLEET` or `LAB`.
 
     The hash keeps ``a.b`` and ``a-b`` apart, and any name that is not plain ASCII safe.
     """
     readable = re.sub(r"[^a-z0-9]+", "_", owner.lower()).strip("_")[:24]
-    return f"u_{readable}_{hashlib.sha256(owner.encode()).hexdigest()[:10]}"
+    return f"{OWNED}{readable}_{hashlib.sha256(owner.encode()).hexdigest()[:10]}"
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,16 @@ class Store(Protocol):
 
     def spaces(self) -> Mapping[str, int] | None:
         """Bytes on InfluxDB's disk of each database that has any; None when this InfluxDB does not say."""
+
+    def databases(self) -> tuple[str, ...]:
+        """Every owner's database, by name."""
+
+    def drop(self, database: str) -> None:
+        """Remove an owner's database and their reader, for ever.
+
+        Raises:
+            ValueError: it is no owner's.
+        """
 
     def ping(self) -> str:
         """The version of InfluxDB that answers."""

@@ -11,6 +11,8 @@ import httpx
 from cyberlab_hub.errors import PartDown
 
 TIMEOUT_SECONDS = 5.0
+PAGE = 200
+"""Users of one answer."""
 
 
 class Hub:
@@ -46,6 +48,22 @@ class Hub:
         if answer.status_code == 404:
             return False
         return self._model(answer).get("name") == user
+
+    async def users(self) -> frozenset[str]:
+        """The names of all users.
+
+        Raises:
+            PartDown: ``hub-down``.
+        """
+        found: set[str] = set()
+        while True:
+            answer = await self._get(f"/users?offset={len(found)}&limit={PAGE}", self._own_token())
+            if not answer.is_success:
+                raise _down(f" (it answers {answer.status_code})")
+            page = {str(user["name"]) for user in answer.json()}
+            if not page - found:
+                return frozenset(found)
+            found |= page
 
     async def version(self) -> str:
         """The hub's version.

@@ -81,13 +81,13 @@ class Keeping:
             used_mb=None if used is None else round(used / 1e6, 3),
             possible_mb=space.value * 1000,
             full=used is not None and used >= space.value * 1e9,
-            keep_days=self._days(owner),
+            keep_days=self.days(owner),
             possible_days=self._quotas.of(owner, "days").value,
             possible_mean_days=self._quotas.of(owner, "mean_days").value,
             means=self._means.views(owner),
         )
 
-    def _days(self, owner: str) -> int | None:
+    def days(self, owner: str) -> int | None:
         """What counts: the owner's wish, and the quota where that is less. None: nothing is too old."""
         with self._database.session() as session:
             row = session.get(RetentionRow, owner)
@@ -229,7 +229,7 @@ class Keeping:
         """Raises:
         _Unfinished: its time was over.
         """
-        border = self._border(self._days(owner))
+        border = self._border(self.days(owner))
         late = _deadline(OWNER_SECONDS)
         with self._door(owner):
             rows = self._means.rows(owner)

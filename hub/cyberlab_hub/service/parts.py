@@ -26,6 +26,7 @@ from cyberlab_hub.service.hub import Hub
 from cyberlab_hub.service.images import Images
 from cyberlab_hub.service.jobs import Jobs
 from cyberlab_hub.service.keeping import Keeping
+from cyberlab_hub.service.owners import Owners
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.service.shares import Shares
 from cyberlab_hub.service.specs import Specs
@@ -58,6 +59,7 @@ class Parts:
     deployments: Deployments
     history: History
     keeping: Keeping
+    owners: Owners
     specs: Specs
     adviser: Adviser
     uploads: Uploads
@@ -93,6 +95,7 @@ def assemble(
     quotas = Quotas(database)
     history = History(database)
     space = Space(lambda owner: quotas.of(owner, "readings"), store.spaces)
+    keeping = Keeping(database, store, quotas, space)
     return Parts(
         workshop=workshop,
         store=store,
@@ -109,7 +112,8 @@ def assemble(
             database, jobs, images, catalogue, credentials, workshop, store, quotas, history
         ),
         history=history,
-        keeping=Keeping(database, store, quotas, space),
+        keeping=keeping,
+        owners=Owners(database, store, quotas, keeping),
         specs=Specs(database, quotas),
         adviser=Adviser(),
         uploads=Uploads(),

@@ -132,6 +132,13 @@ class Handler(BaseHTTPRequestHandler):
             }
             state.authorizations[made["id"]] = made
             self.answer(201, made)
+        elif call.startswith("DELETE /api/v2/buckets/"):
+            (name,) = (n for n, i in state.buckets.items() if i == call.rpartition("/")[2])
+            del state.buckets[name], state.lines[name]
+            self.answer(204)
+        elif call.startswith("DELETE /api/v2/dbrps/"):
+            state.dbrps = [d for d in state.dbrps if d["id"] != call.rpartition("/")[2]]
+            self.answer(204)
         elif call.startswith("DELETE /api/v2/authorizations/"):
             del state.authorizations[call.rpartition("/")[2]]
             self.answer(204)

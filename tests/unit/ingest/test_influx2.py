@@ -142,3 +142,18 @@ def test_means_are_flux_whose_names_travel_as_parameters(store: Influx2Store, fa
         assert given["_start"]["value"].startswith("1970-01-01T10:00:00.000000")
         assert [one["value"] for one in given["_fields"]["elements"]] == ["value"]
         assert 'timeSrc: "_start"' in asked["query"]
+
+
+def test_what_is_dropped_is_gone_with_its_reader_and_may_come_again(store: Influx2Store, fake: Fake) -> None:
+    for owner in ("anna", "ben"):
+        store.ensure_owner(owner)
+        read(store, owner, database_of(owner))
+    assert store.databases() == (database_of("anna"), database_of("ben"))
+    store.drop(database_of("anna"))
+    assert store.databases() == (database_of("ben"),)
+    assert [d["database"] for d in fake[1].dbrps] == ["fleet", "lab", database_of("ben")]
+    assert len(fake[1].authorizations) == 1
+    with pytest.raises(ValueError, match="no owner's"):
+        store.drop(FLEET)
+    store.ensure_owner("anna")
+    assert len(read(store, "anna", database_of("anna"))) == 1

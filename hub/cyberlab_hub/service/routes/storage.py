@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from cyberlab.wire_keep import ForgetWish, Forgotten, MeansRule, MeansStop, MeansWish, RetentionWish, Storage
+from anyio import to_thread
+from cyberlab.wire_keep import (
+    ForgetWish,
+    Forgotten,
+    MeansRule,
+    MeansStop,
+    MeansWish,
+    OwnerStorage,
+    RetentionWish,
+    Storage,
+)
 from fastapi import APIRouter, Request
 
-from cyberlab_hub.service.auth import User
+from cyberlab_hub.service.auth import Administrator, User
 from cyberlab_hub.service.parts import Lab
 
 router = APIRouter(prefix="/storage", tags=["data"])
@@ -15,6 +25,12 @@ router = APIRouter(prefix="/storage", tags=["data"])
 def read_storage(lab: Lab, caller: User) -> Storage:
     """How much space your readings take up, and how long they are kept."""
     return lab.keeping.storage(caller.name)
+
+
+@router.get("/owners", tags=["administration"])
+async def list_storage(lab: Lab, _caller: Administrator) -> list[OwnerStorage]:
+    """What everybody's readings take up, the most first, and whose account is gone."""
+    return await to_thread.run_sync(lab.owners.all, await lab.auth.hub.users())
 
 
 @router.put("/retention")

@@ -1,0 +1,127 @@
+"""What everybody's readings take up, and removing those of accounts that are gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyberlab_hub import accounts, cli
+from cyberlab_hub.errors import Conflict, NotFound
+from cyberlab_hub.ingest import store as store_module
+from cyberlab_hub.ingest.store import database_of
+from cyberlab_hub.service.models import ShareRow
+from cyberlab_hub.service.models_readings import MeansRow, RetentionRow
+from cyberlab_hub.settings import Settings
+from service_lab import ServiceLab
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+T = 1_700_000_000_000_000_000
+ACCOUNTS = frozenset({"anna", "root"})
+
+
+@pytest.fixture
+def filled(service: ServiceLab) -> ServiceLab:
+    """Readings of anna and ben; ben has a rule, days and a share."""
+    for client, readings in ((service.anna, 1), (service.ben, 5)):
+        client.post(
+            "/write", content="\n".join(f"t value=1 {T + n}" for n in range(readings))
+        ).raise_for_status()
+    service.ben.put("/storage/retention", json={"days": 30_000, "really": True}).raise_for_status()
+    service.ben.put("/storage/means", json={"measurement": "t", "every": "1h"}).raise_for_status()
+    service.ben.put("/shares/anna").raise_for_status()
+    service.anna.put("/shares/ben").raise_for_status()
+    return service
+
+
+def about_ben(service: ServiceLab) -> list[str]:
+    with service.database.session() as session:
+        return [
+            column.class_.__tablename__
+            for column in (RetentionRow.owner, MeansRow.owner, ShareRow.owner, ShareRow.reader)
+            for _ in session.scalars(select(column).where(column == "ben"))
+        ]
+
+
+def test_an_administrator_sees_everybody_the_largest_first(filled: ServiceLab) -> None:
+    filled.store.ensure_owner("stranger")
+    rows = filled.root.get("/storage/owners").json()
+    assert [(row["owner"], row["account"]) for row in rows[:2]] == [("ben", True), ("anna", True)]
+    assert (rows[0]["keep_days"], rows[0]["means"], rows[0]["possible_mb"]) == (30_000, 1, 2000)
+    stranger = next(row for row in rows if row["database"] == database_of("stranger"))
+    assert (stranger["owner"], stranger["account"]) == (None, False)
+    assert filled.ben.get("/storage/owners").status_code == 403
+
+
+def test_what_is_dropped_takes_its_rows_along(filled: ServiceLab) -> None:
+    assert set(about_ben(filled)) == {"retention", "means", "share"}
+    assert filled.parts.owners.drop("ben", ACCOUNTS) == database_of("ben")
+    assert about_ben(filled) == []
+    assert database_of("ben") not in filled.store.lines
+    assert len(filled.store.lines[database_of("anna")]) == 1
+
+
+def test_a_database_that_nobody_knows_goes_by_its_own_name(filled: ServiceLab) -> None:
+    filled.store.ensure_owner("stranger")
+    filled.parts.owners.drop(database_of("stranger"), ACCOUNTS)
+    assert database_of("stranger") not in filled.store.lines
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("anna", "account-exists"),
+        (database_of("anna"), "account-exists"),
+        ("nobody", "owner-unknown"),
+        ("fleet", "owner-unknown"),
+        ('x"; DROP DATABASE "fleet', "owner-unknown"),
+        ("u_", "owner-unknown"),
+    ],
+)
+def test_what_is_in_use_stays(filled: ServiceLab, name: str, code: str) -> None:
+    before = dict(filled.store.lines)
+    with pytest.raises((Conflict, NotFound)) as refused:
+        filled.parts.owners.drop(name, ACCOUNTS)
+    assert refused.value.code == code
+    assert filled.store.lines == before
+
+
+def test_who_may_still_send_is_not_dropped(filled: ServiceLab) -> None:
+    filled.ben.post("/things", json={"name": "uno"}).raise_for_status()
+    with pytest.raises(Conflict) as refused:
+        filled.parts.owners.drop("ben", ACCOUNTS)
+    assert refused.value.code == "tokens-live"
+    assert len(about_ben(filled)) == 4
+    filled.ben.delete("/things/uno").raise_for_status()
+    filled.parts.owners.drop("ben", ACCOUNTS)
+
+
+# ---------------------------------------------------------------- the command
+@pytest.fixture
+def call(filled: ServiceLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`cyberlab-hub storage ...` on the service's own database and store."""
+    monkeypatch.setenv("CYBERLAB_STATE", str(tmp_path))
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(store_module, "open_store", lambda _: filled.store)
+    accounts.create_account(Settings(state=tmp_path), "anna", "three words of mine")
+    return lambda *argv: CliRunner().invoke(cli.app, ["storage", *argv])
+
+
+def test_the_command_shows_and_drops(call: Callable[..., Any], filled: ServiceLab) -> None:
+    rows = {row["owner"]: row for row in json.loads(call("--json").stdout)}
+    assert (rows["anna"]["account"], rows["ben"]["account"]) == (True, False)
+    assert "ben" in call().output
+    assert call("--drop", "ben").exit_code == 1, "nobody is there to be asked"
+    assert "ben" in {row["owner"] for row in json.loads(call("--json").stdout)}
+    assert call("--drop", "anna", "--yes").exit_code == 1
+    done = call("--drop", "ben", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "ben" not in {row["owner"] for row in json.loads(call("--json").stdout)}
+    noted = [
+        (row["object"], row["allowed"], row["reason"])
+        for row in filled.root.get("/audit", params={"action": "drop_readings"}).json()
+    ]
+    assert noted == [("ben", True, ""), ("anna", False, "account-exists"), ("ben", False, "not-confirmed")]

@@ -29,7 +29,7 @@ dir = "{folder}/meta"
 [data]
 dir = "{folder}/data"
 wal-dir = "{folder}/wal"
-index-version = "tsi1"
+index-version = "inmem"
 query-log-enabled = false
 [monitor]
 store-enabled = false

@@ -118,6 +118,15 @@ def test_the_dashboard_changes_over_time(browser: Browser, lesson: WatchedPage, 
     page.get_by_text("1 min", exact=True).click()
     page.wait_for_timeout(20_000)  # a chart worth a picture
     watched.shot("dashboard")
+    page.get_by_role("button", name="Which code?").click()
+    origins = page.get_by_role("region", name="Which code wrote these readings")
+    origins.locator("summary").first.click(timeout=20_000)
+    expect(origins.get_by_text("sha256:").first).to_be_visible()
+    expect(origins.get_by_label("Dockerfile").first).to_be_visible()
+    origins.scroll_into_view_if_needed()
+    watched.shot("dashboard-code")
+    page.get_by_role("button", name="Which code?").click()
+    expect(origins).to_have_count(0)
     page.locator(".cs-tile").first.click()
     expect(page.locator(".cs-tile").first).to_have_attribute("aria-pressed", "false")
     assert watched.errors == []

@@ -220,6 +220,35 @@ def test_nobody_publishes_elsewhere_or_reads_anything(running: Broker, owner: st
     assert values(running, other.owner, "t") == []
 
 
+def test_a_denied_topic_is_in_the_audit_under_its_owner(running: Broker, owner: str) -> None:
+    mallory = let_in(make_thing(running, owner, "hers"))
+    ben = let_in(make_thing(running, f"ben-{owner}"))
+    forged = f"{ben.topic}/x', ... (1 bytes))\u202e Denied PUBLISH from {ben.user} (d0, q0, r0, m0, 'x"
+    with mallory.client() as client:
+        wait_for(client.is_connected, 10)
+        for topic in (forged, *[f"{ben.topic}/{n}" for n in range(50)]):
+            client.publish(topic, "SECRET", qos=1).wait_for_publish(10)
+
+    def denied() -> list[AuditEntry]:
+        return [entry for entry in audit(running) if entry.reason == "topic-denied"]
+
+    def counted() -> int:
+        """One more is sent, for what was not heard is told with the next that is."""
+        mallory.pub("-q", "1", "-m", "SECRET", topic=f"{ben.topic}/again")
+        mine = sum(entry.times for entry in denied() if entry.actor == owner)
+        return mine + sum(entry.times for entry in audit(running) if entry.reason == "not-heard")
+
+    wait_for(lambda: counted() >= 51, 30)
+    assert {entry.actor for entry in denied() if owner in entry.actor} == {owner}, "and not under Ben"
+    assert len([e for e in denied() if e.actor == owner]) < 20, "a flood becomes few rows"
+    for entry in denied():
+        assert entry.object.isascii()
+        assert entry.object.isprintable()
+        assert "SECRET" not in entry.object
+        assert len(entry.object) < 200
+    assert any(f"thing on hers to {ben.topic}"[:60] in e.object for e in denied())
+
+
 def test_who_is_not_let_in(running: Broker, thing: Thing) -> None:
     assert thing.pub("-q", "1", "-m", "1", token="wrong") == 5
     assert thing.pub("-q", "1", "-m", "1", user="gateway") == 5
@@ -229,7 +258,9 @@ def test_who_is_not_let_in(running: Broker, thing: Thing) -> None:
     assert thing.pub("-q", "1", "-m", "1", "-r", topic=f"{thing.topic}/t") != 0, (
         "retained messages are not kept"
     )
-    wait_for(lambda: any(entry.reason == "login-refused" for entry in audit(running)), 30)
+    wait_for(
+        lambda: any(e.reason == "login-refused" and e.address.startswith("127.") for e in audit(running)), 30
+    )
     assert values(running, thing.owner, "t") == []
 
 

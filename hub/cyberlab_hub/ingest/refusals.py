@@ -44,7 +44,7 @@ class Refusals:
 
     def _put(self, sender: Sender | None, device: str, address: str, reason: str, times: int = 1) -> None:
         # what a stranger says of himself is not worth a row of its own
-        what = f"{_who(sender)} on {device[:64]}" if sender else ""
+        what = f"{who(sender)} on {device[:64]}" if sender else ""
         entry = AuditEntry(
             at=now(),
             actor=sender.owner if sender else "",
@@ -58,5 +58,6 @@ class Refusals:
         self._note(entry)
 
 
-def _who(sender: Sender) -> str:
+def who(sender: Sender) -> str:
+    """What of its owner's it is."""
     return "agent" if sender.agent else sender.deployment or "thing"

@@ -9,6 +9,8 @@ broker (bounded, on disk), never the gateway's memory, and holds up nobody else.
     messages  what was published -> lines
     times     when a message without a time came, also when it comes again
     link      one owner's session: batches, pace, acknowledgements
-    watch     what the broker itself says: refused sign-ins, full queues -> the audit
+    said      what only the broker's log says: denied publishes, refused logins -> the audit
+    watch     what the broker says on its own topic: full queues -> the audit
+    probe     whether the broker answers
     bridge    all of them, as threads of the gateway
 """

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.ingest.mqtt.batch import Batches
-from cyberlab_hub.ingest.mqtt.link import Link
+from cyberlab_hub.ingest.mqtt.link import Link, Session
 from cyberlab_hub.ingest.mqtt.logins import GATEWAY, LOG, Files, Login, read_logins, session_of
+from cyberlab_hub.ingest.mqtt.said import Ear, Said
 from cyberlab_hub.ingest.mqtt.watch import Watch
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import Note, Refusals
@@ -51,8 +52,10 @@ class Bridge:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
         self._watch = Watch(*self._session(GATEWAY, LOG), note=note)
+        self._ear = Ear(self._folder / "logins", Said(lambda: self._logins, note))
 
     def start(self) -> None:
+        self._ear.start()
         self._thread.start()
         self._watch.start()
 
@@ -60,7 +63,7 @@ class Bridge:
         """What is not in the database stays with the broker."""
         self._stopping.set()
         self._thread.join(timeout=10)
-        sessions = [self._watch, *self._links.values()]
+        sessions: list[Session | Ear] = [self._ear, self._watch, *self._links.values()]
         for session in sessions:
             session.stop()
         for session in sessions:

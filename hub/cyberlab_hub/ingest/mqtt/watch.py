@@ -1,4 +1,4 @@
-"""What the broker itself says, for the audit: who was not let in, and whose queue was full."""
+"""What the broker says on its own topic, for the audit: whose queue was full."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from cyberlab.wire import AuditEntry
 
 from cyberlab_hub.ingest.mqtt.link import Session
 from cyberlab_hub.ingest.mqtt.logins import GATEWAY
+from cyberlab_hub.ingest.mqtt.said import ACTION
 from cyberlab_hub.service.models import now
 
-ACTION = "mqtt"
-_REFUSED = re.compile(r"Client (?P<who>.*) disconnected, not authorised\.")
-_FULL = re.compile(rf"Outgoing messages are being dropped for client {GATEWAY}\.(?P<owner>.*)\.")
+_FULL = re.compile(
+    rf"\S{{1,30}}: Outgoing messages are being dropped for client {GATEWAY}\.(?P<owner>[^\s/]{{1,64}})\."
+)
 
 
 def entry_of(text: str) -> AuditEntry | None:
     """A line of the broker's log, as what the audit should know; None for every other."""
-    if _REFUSED.search(text):
-        return _entry("", "login-refused")
-    if found := _FULL.search(text):
-        return _entry(found["owner"], "queue-full")
-    return None
-
-
-def _entry(owner: str, reason: str) -> AuditEntry:
-    return AuditEntry(at=now(), actor=owner, action=ACTION, object="", allowed=False, reason=reason)
+    found = _FULL.fullmatch(text)
+    if found is None:
+        return None
+    return AuditEntry(
+        at=now(), actor=found["owner"], action=ACTION, object="", allowed=False, reason="queue-full"
+    )
 
 
 class Watch(Session):

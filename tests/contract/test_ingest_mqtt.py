@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
@@ -25,6 +26,7 @@ from cyberlab_hub.service.things import Things
 from fakes import FakeStore
 from gateway_process import make_gateway, set_up, wait_for
 from influx_server import need_influxd
+from javascript import need_clients, run
 from mqtt_broker import PATH, Broker, make_broker, need_mosquitto
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -164,6 +166,40 @@ def test_paho(running: Broker, thing: Thing, version: MQTTProtocolVersion) -> No
     assert sorted(frame["value"]) == list(range(1_000))
     assert frame.attrs["units"] == {"value": "C"}
     assert set(frame["room"]) == {"b 12"}
+
+
+JAVASCRIPT = """
+const { URL, LOGIN, TOKEN, TOPIC, AT } = process.env;
+const protocolVersion = Number(process.env.VERSION);
+const client = require("mqtt").connect(URL, { username: LOGIN, password: TOKEN, protocolVersion, reconnectPeriod: 0 });
+client.on("error", (error) => { console.log(error); process.exit(1); });
+client.on("connect", async () => {
+  for (let n = 0; n < 200; n++)
+    await client.publishAsync(`${TOPIC}/js`, JSON.stringify({ value: n, unit: "C" }), { qos: 1 });
+  await client.publishAsync(TOPIC, `js value=200,unit="C" ${AT}`, { qos: 1 });
+  await client.endAsync();
+  console.log("published");
+});
+"""
+
+
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_the_client_in_javascript(
+    request: pytest.FixtureRequest, running: Broker, thing: Thing, tmp_path: Path, version: str
+) -> None:
+    said = run(
+        need_clients(request, tmp_path),
+        JAVASCRIPT,
+        running.ca_file,
+        URL=f"mqtts://{running.address}:{running.port}",
+        LOGIN=thing.user,
+        TOKEN=thing.token,
+        TOPIC=thing.topic,
+        VERSION=version,
+        AT=str(time.time_ns()),
+    )
+    assert said == "published\n"
+    wait_for(lambda: values(running, thing.owner, "js") == list(range(201)), 30)
 
 
 # ---------------------------------------------------------------- what is refused

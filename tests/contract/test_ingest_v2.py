@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from influx_server import need_influxd
 from influxdb_client import InfluxDBClient, Point, WritePrecision  # type: ignore[attr-defined]  # follow_imports = skip
 from influxdb_client.client.write_api import SYNCHRONOUS, WriteOptions
 from influxdb_client.rest import ApiException
+from javascript import need_clients, run
 
 
 @contextmanager
@@ -162,3 +164,36 @@ def test_a_client_that_retries_loses_nothing_over_an_outage(
                 write.close()
                 frame = gateway.read(owner, "t")
     assert sorted(frame["value"]) == list(range(200))
+
+
+JAVASCRIPT = """
+const { InfluxDB, Point } = require("@influxdata/influxdb-client");
+const { URL, TOKEN, BUCKET, GZIP } = process.env;
+const writeOptions = { gzipThreshold: Number(GZIP), maxRetries: 0 };
+const write = new InfluxDB({ url: URL, token: TOKEN }).getWriteApi("cyberlab", BUCKET, "ms", writeOptions);
+for (let n = 0; n < 500; n++)
+  write.writePoint(new Point("js").tag("room", "b 12").floatField("value", n).timestamp(Number(process.env.AT) + n));
+write.close().then(() => console.log("written"), (error) => { console.log(error.body || error); process.exit(1); });
+"""
+
+
+@pytest.mark.parametrize("gzip_over", ["1", "1000000"])
+def test_the_client_in_javascript(
+    request: pytest.FixtureRequest, running: Gateway, owner: str, tmp_path: Path, gzip_over: str
+) -> None:
+    clients = need_clients(request, tmp_path)
+    said = run(
+        clients,
+        JAVASCRIPT,
+        str(running.settings.certs / "ca.crt"),
+        URL=running.url,
+        TOKEN=running.token(owner).read_text(),
+        BUCKET=owner,
+        GZIP=gzip_over,
+        AT=str(time.time_ns() // 10**6),
+    )
+    assert said == "written\n"
+    frame = running.read(owner, "js")
+    assert sorted(frame["value"]) == list(range(500))
+    assert set(frame["room"]) == {"b 12"}
+    assert set(frame["device"]) == {"pi01"}

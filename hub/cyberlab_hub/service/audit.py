@@ -29,7 +29,7 @@ LAB = "lab"
 """Actor of what the service does by itself."""
 PAGE = 500
 REMOVED_AT_ONCE = 20_000
-TIDY_SECONDS = 60.0
+TIDY_SECONDS = 10.0
 PRUNE_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import zlib
 
+from cyberlab_edge.frames import BODY_BYTES, BODY_LINES
 from starlette.requests import Request
 
 from cyberlab_hub.errors import HubError
 
-BODY_BYTES = 1_000_000
-BODY_LINES = 20_000
-"""Each may be refused with a reason of its own, so their number is bounded too."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 from cyberlab.wire import AuditEntry
+from cyberlab_edge.frames import BODY_BYTES, BODY_LINES
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.ingest.app import create_app
-from cyberlab_hub.ingest.bodies import BODY_BYTES, BODY_LINES
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.ingest.tokens import Tokens

@@ -26,11 +26,11 @@ from cyberlab.wire import (
     Thing,
     View,
 )
+from cyberlab.wire_keep import MeansRule
 from cyberlab.wire_origin import Origin
 
 if TYPE_CHECKING:
     import pandas as pd
-from cyberlab.wire_keep import MeansRule
 
 T = TypeVar("T", bound=View)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -81,14 +81,7 @@ def _owners(settings: Settings) -> Iterator[Owners]:
     from cyberlab_hub.service.owners import Owners
     from cyberlab_hub.service.quotas import Quotas
 
-    database = Database.open(settings.db_url)
-    try:
-        store = open_store(settings)
-        try:
-            quotas = Quotas(database)
-            space = Space(lambda owner: quotas.of(owner, "readings"), store.spaces)
-            yield Owners(database, store, quotas, Keeping(database, store, quotas, space))
-        finally:
-            store.close()
-    finally:
-        database.close()
+    with closing(Database.open(settings.db_url)) as database, closing(open_store(settings)) as store:
+        quotas = Quotas(database)
+        space = Space(lambda owner: quotas.of(owner, "readings"), store.spaces)
+        yield Owners(database, store, quotas, Keeping(database, store, quotas, space))

@@ -36,8 +36,10 @@ class Owners:
         spaces = self._store.spaces()
         owners = self._by_database(accounts)
         rows = []
-        by_name = sorted(self._store.databases(), key=lambda name: owners.get(name, name))
-        for database in sorted(by_name, key=lambda name: -(spaces or {}).get(name, 0)):
+        largest_first = sorted(
+            self._store.databases(), key=lambda name: (-(spaces or {}).get(name, 0), owners.get(name, name))
+        )
+        for database in largest_first:
             owner = owners.get(database)
             used = None if spaces is None else round(spaces.get(database, 0) / 1e6, 3)
             rows.append(

@@ -82,7 +82,7 @@ class Said:
             log.warning("the MQTT broker's container said something unknown")
             return
         if lost := int(parts["lost"]):
-            self._note(_entry("", "not-heard", times=lost))
+            self._note(refusal("", "not-heard", times=lost))
         lines = parts["lines"]
         if denied := _DENIED.fullmatch(lines):
             self._denied(denied["user"], denied["topic"])
@@ -104,10 +104,10 @@ class Said:
     def _denied(self, user: str, topic: str) -> None:
         login = self._logins().get(user)
         if login is None:  # withdrawn a moment ago, or a session of the gateway
-            self._counted("", _entry("", "topic-denied"))
+            self._counted("", refusal("", "topic-denied"))
             return
         what = f"{who(login.sender)} on {login.device} to {shown(topic)}"
-        self._counted(user, _entry(login.owner, "topic-denied", what))
+        self._counted(user, refusal(login.owner, "topic-denied", what))
 
     def _refused(self, address: str) -> None:
         try:
@@ -116,7 +116,7 @@ class Said:
             address = ""
         if len(self._windows) >= STRANGERS + len(self._logins()):
             address = ""
-        self._counted(f"refused {address}", _entry("", "login-refused", address=address))
+        self._counted(f"refused {address}", refusal("", "login-refused", address=address))
 
     def _counted(self, key: str, entry: AuditEntry) -> None:
         """The first at once, the others of the same second together."""
@@ -136,7 +136,8 @@ def shown(topic: str) -> str:
     return safe + ("..." if len(topic) > TOPIC_CHARS else "")
 
 
-def _entry(owner: str, reason: str, what: str = "", *, address: str = "", times: int = 1) -> AuditEntry:
+def refusal(owner: str, reason: str, what: str = "", *, address: str = "", times: int = 1) -> AuditEntry:
+    """What the broker refused, for the audit."""
     return AuditEntry(
         at=now(),
         actor=owner,

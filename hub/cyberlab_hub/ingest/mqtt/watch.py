@@ -11,8 +11,7 @@ from cyberlab.wire import AuditEntry
 
 from cyberlab_hub.ingest.mqtt.link import Session
 from cyberlab_hub.ingest.mqtt.logins import GATEWAY
-from cyberlab_hub.ingest.mqtt.said import ACTION
-from cyberlab_hub.service.models import now
+from cyberlab_hub.ingest.mqtt.said import refusal
 
 _FULL = re.compile(
     rf"\S{{1,30}}: Outgoing messages are being dropped for client {GATEWAY}\.(?P<owner>[^\s/]{{1,64}})\."
@@ -22,11 +21,7 @@ _FULL = re.compile(
 def entry_of(text: str) -> AuditEntry | None:
     """A line of the broker's log, as what the audit should know; None for every other."""
     found = _FULL.fullmatch(text)
-    if found is None:
-        return None
-    return AuditEntry(
-        at=now(), actor=found["owner"], action=ACTION, object="", allowed=False, reason="queue-full"
-    )
+    return None if found is None else refusal(found["owner"], "queue-full")
 
 
 class Watch(Session):

@@ -1,13 +1,13 @@
 """What Telegraf and Arduino's InfluxDB library send, byte by byte, over TLS: written down from their source, not run.
 
-Neither can be had from Debian, PyPI or npm. Read were, all public on GitHub:
+Neither can be had from Debian, PyPI or npm. Read were, on GitHub:
 
-- Telegraf (`influxdata/telegraf`): ``plugins/outputs/influxdb_v2/http.go`` at 01b9116e, ``influxdb_v2.go`` at 0c7d44b7,
-  ``batching.go`` at 071464ca, ``errors.go`` at 398b99f4, ``plugins/serializers/influx/influx.go`` at 020c7dca. It sends a
-  body of unknown length, so Go's ``net/http`` makes it chunked, and keeps the connection.
-- ``InfluxDB-Client-for-Arduino`` (`tobiasschuerg/...`) 3.13.2: ``src/InfluxDbClient.cpp`` at 996f0c9f, ``HTTPService.cpp`` at
-  d621b07f, ``Point.cpp`` at 0748806c; and below it ``libraries/HTTPClient/src/HTTPClient.cpp`` of `espressif/arduino-esp32`
-  at 79928f9a. It asks ``GET /health`` for 200 (`validateConnection`) and ``POST /api/v2/write`` for 204.
+- `influxdata/telegraf`: ``plugins/outputs/influxdb_v2/`` (``http.go`` at 01b9116e, ``influxdb_v2.go`` at 0c7d44b7,
+  ``batching.go`` at 071464ca, ``errors.go`` at 398b99f4), ``plugins/serializers/influx/influx.go`` at 020c7dca. It
+  sends a body of unknown length, so Go's ``net/http`` makes it chunked, and keeps the connection.
+- `tobiasschuerg/InfluxDB-Client-for-Arduino` 3.13.2: ``src/InfluxDbClient.cpp`` at 996f0c9f, ``HTTPService.cpp`` at
+  d621b07f, ``Point.cpp`` at 0748806c; below it `espressif/arduino-esp32`, ``HTTPClient.cpp`` at 79928f9a. It asks
+  ``GET /health`` for 200 (`validateConnection`) and ``POST /api/v2/write`` for 204.
 
 Each answer is judged as these programs judge it.
 """

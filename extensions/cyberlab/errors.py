@@ -47,8 +47,13 @@ class LabError(Exception):
         first = self.problems[0].message if self.problems else ""
         return self.message.partition(first)[0].rstrip(": ") or self.message if first else self.message
 
+    @property
+    def beneath(self) -> tuple[Problem, ...]:
+        """The problems that `headline` does not say already."""
+        return tuple(problem for problem in self.problems if problem.message != self.headline)
+
     def __str__(self) -> str:
-        return "\n".join([self.headline, *(f"  {p.path}: {p.message}" for p in self.problems)])
+        return "\n".join([self.headline, *(f"  {p.path}: {p.message}" for p in self.beneath)])
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence and the reader's own line, instead of thirty lines of ours."""

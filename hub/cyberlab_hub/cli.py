@@ -210,26 +210,44 @@ def audit(
 
 @app.command()
 def storage(
-    drop: Annotated[
-        str | None,
-        typer.Option("--drop", metavar="OWNER", help="Remove the readings of an account that is gone."),
+    owners: Annotated[
+        list[str] | None, typer.Argument(metavar="[OWNER]...", help="Whose; default: everybody's.")
     ] = None,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Remove the readings of these, whose accounts are gone.")
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="With --drop: first end what of them may still send readings.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
 ) -> None:
     """What everybody's readings take up, for how long they are kept, and whose account is gone.
 
-    The readings of an account that was removed stay until `--drop OWNER`: database, reader, shares, rules and tokens.
-    It is refused while there is an account or group of that name, or while anything of it may still send.
+    The readings of an account that was removed stay until they are dropped: database, reader, shares, rules and tokens.
+    That is refused while there is an account or group of that name, and, without --stop, while deployments or things
+    of it may still send; --stop stops these deployments on every device and withdraws the tokens of the things.
+
+    \b
+    Examples:
+      cyberlab-hub storage
+      cyberlab-hub storage --drop anna ben
+      cyberlab-hub storage --drop anna --stop
     """
     from cyberlab_hub import cli_storage
 
+    if drop and not owners:
+        raise typer.BadParameter("say whose readings: cyberlab-hub storage --drop OWNER")
+    if (stop or yes) and not drop:
+        raise typer.BadParameter("--stop and --yes belong to --drop")
     with _session() as (settings, console):
-        if drop is None:
-            cli_storage.show(settings, console, as_json=as_json)
+        noted = partial(_noted, settings)
+        if not drop:
+            cli_storage.show(settings, console, owners or [], as_json=as_json)
             return
-        with _noted(settings, "drop_readings", drop):
-            cli_storage.drop(settings, console, drop, yes=yes)
+        for owner in owners or []:
+            with noted("drop_readings", owner):
+                cli_storage.drop(settings, console, owner, stop=stop, yes=yes, noted=noted)
 
 
 # ---------------------------------------------------------------- accounts

@@ -6,31 +6,36 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cyberlab_hub.errors import SpecRefused
+from cyberlab_hub.errors import NotFound, SpecRefused
 from cyberlab_hub.settings import Settings
 
 if TYPE_CHECKING:
     from cyberlab.wire_keep import OwnerStorage
 
-    from cyberlab_hub.service.owners import Owners
+    from cyberlab_hub.service.departed import Departed, Noted
+    from cyberlab_hub.service.owners import Gone, Owners
 
 
-def show(settings: Settings, console: Console, *, as_json: bool) -> None:
-    """A row for each owner.
+def show(settings: Settings, console: Console, owners: list[str], *, as_json: bool) -> None:
+    """A row for each owner, or for `owners` only.
 
     Raises:
-        PartDown: ``database-down``, ``hub-down``.
+        NotFound: ``owner-unknown``. PartDown: ``database-down``, ``hub-down``.
     """
     from cyberlab_hub.accounts import names_in_use
 
-    with _owners(settings) as owners:
-        rows = owners.all(names_in_use(settings))
+    with _lab(settings) as lab:
+        rows = lab.owners.all(names_in_use(settings))
+    if owners:
+        rows = [row for row in rows if {row.owner, row.database} & set(owners)]
+        if not rows:
+            raise NotFound("owner-unknown", "InfluxDB holds nothing of them. See `cyberlab-hub storage`.")
     if as_json:
         sys.stdout.write(json.dumps([row.model_dump(mode="json") for row in rows]) + "\n")
         return
@@ -53,35 +58,59 @@ def _cells(row: OwnerStorage) -> tuple[str, ...]:
     )
 
 
-def drop(settings: Settings, console: Console, name: str, *, yes: bool) -> None:
-    """Remove the readings of an owner without an account.
+def drop(settings: Settings, console: Console, name: str, *, stop: bool, yes: bool, noted: Noted) -> None:
+    """Remove the readings of an owner without an account; with `stop` first end what may still send some.
 
     Raises:
-        SpecRefused: ``not-confirmed``. Conflict, NotFound, PartDown: as `Owners.drop`.
+        SpecRefused: ``not-confirmed``. Conflict, NotFound, PartDown: as `Owners.drop` and `Departed.end`.
     """
     from cyberlab_hub.accounts import names_in_use
 
-    if not yes:
-        if not sys.stdin.isatty():
-            raise SpecRefused(
-                "not-confirmed", "Nobody is there to be asked: add --yes to remove every reading of it."
-            )
-        typer.confirm(f"Remove every reading of {name}, for ever?", abort=True)
-    with _owners(settings) as owners:
-        database = owners.drop(name, names_in_use(settings))
+    with _lab(settings) as lab:
+        accounts = names_in_use(settings)
+        gone = lab.owners.gone(name, accounts)
+        if gone.sending and not stop:
+            lab.owners.drop(name, accounts)  # refuses, and says what to do
+        if not yes:
+            _ask(gone)
+        if gone.sending:
+            lab.departed.end(gone.owner, noted)
+            console.print(f"ended: {', '.join(map(str, gone.sending))}")
+        database = lab.owners.drop(name, accounts)
     console.print(f"{database} is gone")
 
 
+def _ask(gone: Gone) -> None:
+    if not sys.stdin.isatty():
+        raise SpecRefused(
+            "not-confirmed", "Nobody is there to be asked: add --yes to remove every reading of it."
+        )
+    ending = f"End {', '.join(map(str, gone.sending))}, and remove" if gone.sending else "Remove"
+    typer.confirm(f"{ending} every reading of {gone.owner}, for ever?", abort=True)
+
+
+class _Lab(NamedTuple):
+    owners: Owners
+    departed: Departed
+
+
 @contextmanager
-def _owners(settings: Settings) -> Iterator[Owners]:
+def _lab(settings: Settings) -> Iterator[_Lab]:
     from cyberlab_hub.ingest.space import Space
     from cyberlab_hub.ingest.store import open_store
     from cyberlab_hub.service.database import Database
+    from cyberlab_hub.service.departed import Departed
     from cyberlab_hub.service.keeping import Keeping
     from cyberlab_hub.service.owners import Owners
     from cyberlab_hub.service.quotas import Quotas
+    from cyberlab_hub.workshop.workshop import DockerWorkshop
 
-    with closing(Database.open(settings.db_url)) as database, closing(open_store(settings)) as store:
+    with (
+        closing(Database.open(settings.db_url)) as database,
+        closing(open_store(settings)) as store,
+        closing(DockerWorkshop(settings)) as workshop,
+    ):
         quotas = Quotas(database)
         space = Space(lambda owner: quotas.of(owner, "readings"), store.spaces)
-        yield Owners(database, store, quotas, Keeping(database, store, quotas, space))
+        owners = Owners(database, store, quotas, Keeping(database, store, quotas, space))
+        yield _Lab(owners, Departed(database, workshop))

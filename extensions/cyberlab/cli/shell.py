@@ -153,7 +153,7 @@ class Out:
 
             headline = clean(error.headline)
             self.aside.print(Text.assemble(("✗ ", "bold red"), (headline, "bold")), soft_wrap=True)
-        for problem in error.problems:
+        for problem in error.beneath:
             where = self.spec_file.where(problem.path) if self.spec_file else ""
             self.aside.print(
                 Text.assemble(

@@ -107,7 +107,8 @@ class MeansRules:
             if measurement not in there:
                 raise NotFound(
                     "measurement-unknown",
-                    f"You have no readings named {names.shown(measurement)} yet. See lab.measurements().",
+                    f"You have no readings named {names.shown(measurement)} yet. See lab.measurements(), or: "
+                    "cyberlab query 'SHOW MEASUREMENTS'.",
                 )
             if target not in rows:
                 if target in there:
@@ -141,7 +142,8 @@ class MeansRules:
                     stopped.append(row)
         if not stopped:
             raise NotFound(
-                "rule-unknown", f"No means are made of {names.shown(measurement)}. See lab.storage()."
+                "rule-unknown",
+                f"No means are made of {names.shown(measurement)}. See lab.storage(), or: cyberlab storage.",
             )
         return tuple(map(self._view, stopped))
 

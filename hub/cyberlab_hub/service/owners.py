@@ -6,18 +6,29 @@ InfluxDB keeps a database until it is dropped, and some memory for each: a lab o
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 from cyberlab.spec import names
 from cyberlab.wire_keep import OwnerStorage
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, or_, select
 
 from cyberlab_hub.errors import Conflict, NotFound
 from cyberlab_hub.ingest.store import OWNED, Store, database_of
 from cyberlab_hub.service.database import Database
+from cyberlab_hub.service.departed import Sender, senders
 from cyberlab_hub.service.keeping import Keeping
 from cyberlab_hub.service.models import IngestToken, MembershipRow, ShareRow
 from cyberlab_hub.service.models_readings import MeansRow, RetentionRow
 from cyberlab_hub.service.quotas import Quotas
+
+
+class Gone(NamedTuple):
+    """An owner without an account."""
+
+    owner: str
+    database: str
+    sending: tuple[Sender, ...]
+    """What may still send readings."""
 
 
 class Owners:
@@ -55,13 +66,13 @@ class Owners:
             )
         return rows
 
-    def drop(self, name: str, accounts: Collection[str]) -> str:
-        """Remove the database and the reader of an owner without an account, and what the lab's tables say about them.
+    def gone(self, name: str, accounts: Collection[str]) -> Gone:
+        """The owner without an account whose readings there are.
 
-        `name` is the owner's, or that of the database where nobody knows any more whose it was. Gives the database's.
+        `name` is the owner's, or that of the database where nobody knows any more whose it was.
 
         Raises:
-            Conflict: ``account-exists``, ``tokens-live``. NotFound: ``owner-unknown``. PartDown: ``database-down``.
+            Conflict: ``account-exists``. NotFound: ``owner-unknown``. PartDown: ``database-down``.
         """
         database = name if name.startswith(OWNED) else database_of(name)
         owner = self._by_database(accounts).get(database, name)
@@ -71,21 +82,29 @@ class Owners:
                 f"There is an account or a group {names.shown(owner)}: its readings are not dropped. "
                 "Remove the account first.",
             )
-        live = select(func.count()).where(IngestToken.owner == owner, IngestToken.revoked.is_(None))
-        with self._database.session() as session:
-            tokens = session.scalar(live.select_from(IngestToken)) or 0
-        if tokens:
-            raise Conflict(
-                "tokens-live",
-                f"{tokens} deployments or things of {names.shown(owner)} may still send readings. Stop the deployments "
-                "and remove the things first.",
-            )
         if database not in self._store.databases():
             raise NotFound(
                 "owner-unknown", f"InfluxDB holds nothing of {names.shown(name)}. See `cyberlab-hub storage`."
             )
+        return Gone(owner, database, senders(self._database, owner))
+
+    def drop(self, name: str, accounts: Collection[str]) -> str:
+        """Remove the database and the reader of such an owner, and what the lab's tables say about them.
+
+        Gives the database's name.
+
+        Raises:
+            Conflict: ``tokens-live``. And as `gone`.
+        """
+        owner, database, sending = self.gone(name, accounts)
+        if sending:
+            raise Conflict(
+                "tokens-live",
+                f"Of {names.shown(owner)} there may still send: {', '.join(map(str, sending))}. To end that as well: "
+                f"cyberlab-hub storage --drop {owner} --stop",
+            )
         with self._database.session() as session:
-            for gone in (
+            for rows in (
                 # withdrawn tokens too: a device that comes late would make the database again
                 delete(IngestToken).where(IngestToken.owner == owner),
                 delete(ShareRow).where(or_(ShareRow.owner == owner, ShareRow.reader == owner)),
@@ -93,7 +112,7 @@ class Owners:
                 delete(MeansRow).where(MeansRow.owner == owner),
                 delete(MembershipRow).where(MembershipRow.owner == owner),
             ):
-                session.execute(gone)
+                session.execute(rows)
         self._store.drop(database)
         return database
 

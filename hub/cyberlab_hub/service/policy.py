@@ -75,7 +75,8 @@ QUOTAS: Mapping[str, Quota] = {
         2,
         "Space for readings",
         "of readings",
-        "Delete some (lab.forget), keep them for fewer days (lab.keep), or measure less often.",
+        "Delete some (lab.forget, cyberlab forget), keep them for fewer days (lab.keep, cyberlab keep), or measure "
+        "less often.",
         "GB",
     ),
     "days": Quota(
@@ -89,7 +90,7 @@ QUOTAS: Mapping[str, Quota] = {
         10,
         "Measurements of means",
         "measurements of means",
-        "Stop one (lab.downsample(..., every=None)) and forget what it made.",
+        "Stop one (lab.downsample(..., every=None), cyberlab downsample NAME --off) and forget what it made.",
     ),
     "mean_days": Quota(
         FOR_EVER,

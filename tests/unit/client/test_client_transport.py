@@ -135,6 +135,7 @@ def test_errors_of_the_lab_keep_code_message_and_problems(
     error = caught.value
     assert (error.code, error.message, error.problems) == (code, "So it is.", (problem,))
     assert str(error) == "So it is.\n  pip[0]: numpy = 2 is not a requirement."
+    assert str(kind(code, problem.message, (problem,))) == problem.message, "said once"
     assert type(copy.copy(error.problems[0])) is Problem
 
 

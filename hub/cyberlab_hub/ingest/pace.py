@@ -10,32 +10,25 @@ each have their own buckets: one for what notebooks write, one for what devices 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cyberlab_hub.errors import PartDown
+from cyberlab_hub.ingest.remembered import Remembered
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.policy import Allowance
 
 BURST_SECONDS = 10.0
-FRESH_SECONDS = 5.0
-"""How long a changed quota takes to count."""
 LONGEST_SECONDS = 60.0
 """Longest wait that is told: a quota may be raised meanwhile, and one of 0 never lets anything pass."""
 KEPT = 5_000
 """Buckets; more only while so many owners really send."""
 
-log = logging.getLogger(__name__)
-
 
 @dataclass
 class _Bucket:
     allowed: Allowance
-    asked: float
-    """When the quota was looked up."""
     level: float
     at: float
     """When `level` was true."""
@@ -60,7 +53,7 @@ class Pace:
         admit: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`allowed` gives an owner's quota `points`; `admit` raises what else speaks against the owner's sending."""
-        self._allowed = allowed
+        self._quotas = Remembered(allowed, policy.default("points"), clock)
         self._admit = admit
         self._clock = clock
         self._lock = threading.Lock()
@@ -73,18 +66,15 @@ class Pace:
             OverQuota: ``quota-points``, with the seconds after which to come again; and as `admit`.
         """
         self._admit(owner)
-        now = self._clock()
-        self._look_up(owner, now)
+        allowed = self._quotas.of(owner)
         with self._lock:
-            bucket = self._buckets[owner]
-            bucket.fill(now)
+            bucket = self._bucket(owner, allowed, self._clock())
             if bucket.level > 0:
                 bucket.level -= points
                 return
             wait = LONGEST_SECONDS
-            if bucket.allowed.value:
-                wait = min(wait, (1 - bucket.level) / bucket.allowed.value)
-            allowed = bucket.allowed
+            if allowed.value:
+                wait = min(wait, (1 - bucket.level) / allowed.value)
         raise policy.too_fast(allowed, wait)
 
     def give_back(self, owner: str, points: int) -> None:
@@ -94,24 +84,15 @@ class Pace:
             if bucket is not None:
                 bucket.level += points
 
-    def _look_up(self, owner: str, now: float) -> None:
-        with self._lock:
-            bucket = self._buckets.get(owner)
-            if bucket is not None and now - bucket.asked < FRESH_SECONDS:
-                return
-        try:
-            allowed = self._allowed(owner)
-        except PartDown as error:
-            log.warning("the quota of %s cannot be read (%s): as before", owner, error)
-            allowed = bucket.allowed if bucket is not None else policy.default("points")
-        with self._lock:
-            bucket = self._buckets.get(owner)
-            if bucket is None:
-                self._make_room(now)
-                self._buckets[owner] = _Bucket(allowed, now, allowed.value * BURST_SECONDS, now)
-                return
-            bucket.fill(now)  # with the old rate until now
-            bucket.allowed, bucket.asked = allowed, now
+    def _bucket(self, owner: str, allowed: Allowance, now: float) -> _Bucket:
+        """The owner's, filled; `allowed` counts from now on. The lock is held."""
+        bucket = self._buckets.get(owner)
+        if bucket is None:
+            self._make_room(now)
+            bucket = self._buckets[owner] = _Bucket(allowed, allowed.value * BURST_SECONDS, now)
+        bucket.fill(now)  # with the old rate until now
+        bucket.allowed = allowed
+        return bucket
 
     def _make_room(self, now: float) -> None:
         if len(self._buckets) < KEPT:

@@ -12,16 +12,13 @@ import time
 from collections.abc import Callable, Mapping
 
 from cyberlab_hub.errors import PartDown
+from cyberlab_hub.ingest.remembered import Remembered
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.policy import Allowance
 
 MEASURED_SECONDS = 60.0
 """How long a measurement of the space counts."""
-FRESH_SECONDS = 5.0
-"""How long a changed quota takes to count."""
-KEPT = 5_000
-"""Quotas remembered."""
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +33,13 @@ class Space:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`allowed` gives an owner's quota `readings`, `spaces` the bytes of each database (`Store.spaces`)."""
-        self._allowed = allowed
+        self._quotas = Remembered(allowed, policy.default("readings"), clock)
         self._spaces = spaces
         self._clock = clock
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
         self._measured: Mapping[str, int] | None = None
         self._measured_at: float | None = None
-        self._quotas: dict[str, tuple[float, Allowance]] = {}
 
     def used(self, owner: str) -> int | None:
         """Bytes on InfluxDB's disk, as of the last minute; None when it does not say."""
@@ -57,7 +53,7 @@ class Space:
         used = self.used(owner)
         if used is None:
             return
-        allowed = self._quota(owner)
+        allowed = self._quotas.of(owner)
         if used >= allowed.value * 1e9:
             raise policy.no_space(allowed, used, MEASURED_SECONDS)
 
@@ -84,20 +80,3 @@ class Space:
         except PartDown as error:
             log.warning("the space of readings cannot be measured (%s): as before", error)
         self._measured_at = self._clock()
-
-    def _quota(self, owner: str) -> Allowance:
-        now = self._clock()
-        with self._lock:
-            asked, allowed = self._quotas.get(owner, (0.0, None))
-        if allowed is not None and now - asked < FRESH_SECONDS:
-            return allowed
-        try:
-            allowed = self._allowed(owner)
-        except PartDown as error:
-            log.warning("the quota of %s cannot be read (%s): as before", owner, error)
-            allowed = allowed or policy.default("readings")
-        with self._lock:
-            if len(self._quotas) >= KEPT:
-                self._quotas.clear()
-            self._quotas[owner] = (now, allowed)
-        return allowed

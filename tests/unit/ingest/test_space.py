@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import pytest
 from cyberlab_hub.errors import OverQuota, PartDown
 from cyberlab_hub.ingest.pace import Pace
-from cyberlab_hub.ingest.space import FRESH_SECONDS, MEASURED_SECONDS, Space
+from cyberlab_hub.ingest.remembered import FRESH_SECONDS
+from cyberlab_hub.ingest.space import MEASURED_SECONDS, Space
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.service.policy import Allowance
 

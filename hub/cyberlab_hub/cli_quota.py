@@ -32,7 +32,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 @app.command("list")
 def list_(user: User = None, group: Group = None, as_json: AsJson = False) -> None:
     """The defaults and every other value; with --user or --group what that one has."""
-    from cyberlab_hub.service import policy
+    from cyberlab_hub.service.quota_table import QUOTAS
 
     with _table() as (quotas, settings, console):
         if user is not None:
@@ -48,11 +48,11 @@ def list_(user: User = None, group: Group = None, as_json: AsJson = False) -> No
             return
         found = [s for s in quotas.settings() if group is None or (s.kind, s.subject) == ("group", group)]
         if as_json:
-            defaults = {} if group else {name: rule.limit for name, rule in policy.QUOTAS.items()}
+            defaults = {} if group else {name: rule.limit for name, rule in QUOTAS.items()}
             print(json.dumps({"defaults": defaults, "settings": [s.model_dump(mode="json") for s in found]}))
             return
         shown = Table("whose", "quota", "value", title="Quotas")
-        for name, rule in policy.QUOTAS.items() if group is None else ():
+        for name, rule in QUOTAS.items() if group is None else ():
             shown.add_row("everybody", name, f"{rule.limit} {rule.unit}".strip())
         for setting in found:
             shown.add_row(f"{setting.kind} {setting.subject}", setting.quota, str(setting.value))

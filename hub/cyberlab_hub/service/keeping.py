@@ -25,6 +25,7 @@ from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.means import EARLIEST, MeansRules, ceiling, floor, seconds_of
 from cyberlab_hub.service.models import MembershipRow, now
 from cyberlab_hub.service.models_readings import MeansRow, RetentionRow
+from cyberlab_hub.service.quota_table import FOR_EVER
 from cyberlab_hub.service.quotas import Quotas
 
 SWEEP_SECONDS = 3600.0
@@ -91,12 +92,12 @@ class Keeping:
         """What counts: the owner's wish, and the quota where that is less. None: nothing is too old."""
         with self._database.session() as session:
             row = session.get(RetentionRow, owner)
-        days = min(self._quotas.of(owner, "days").value, policy.FOR_EVER if row is None else row.days)
-        return None if days >= policy.FOR_EVER else days
+        days = min(self._quotas.of(owner, "days").value, FOR_EVER if row is None else row.days)
+        return None if days >= FOR_EVER else days
 
     def _border(self, days: int | None) -> int | None:
         """Readings of before are too old; None: none are."""
-        if days is None or days >= policy.FOR_EVER:
+        if days is None or days >= FOR_EVER:
             return None
         return int((self._clock() - timedelta(days=days)).timestamp()) * 10**9
 
@@ -121,7 +122,7 @@ class Keeping:
         """
         allowed = self._quotas.of(owner, "days")
         policy.kept(allowed, days)
-        border = self._border(min(allowed.value, policy.FOR_EVER if days is None else days))
+        border = self._border(min(allowed.value, FOR_EVER if days is None else days))
         self._store.ensure_owner(owner)
         with self._door(owner):
             rows = self._means.rows(owner)

@@ -23,6 +23,7 @@ from cyberlab_hub.service import policy
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import now
 from cyberlab_hub.service.models_readings import MeansRow
+from cyberlab_hub.service.quota_table import FOR_EVER
 from cyberlab_hub.service.quotas import Quotas
 
 EARLIEST, LATEST = -(2**63) + 2, 2**63 - 2
@@ -171,8 +172,8 @@ class MeansRules:
     def days(self, row: MeansRow) -> int | None:
         """How long these means are kept: the rule, and the quota where that is less. None: without end."""
         most = self._quotas.of(row.owner, "mean_days").value
-        days = min(most, policy.FOR_EVER if row.days is None else row.days)
-        return None if days >= policy.FOR_EVER else days
+        days = min(most, FOR_EVER if row.days is None else row.days)
+        return None if days >= FOR_EVER else days
 
     # ------------------------------------------------------------ making them
     def catch_up(self, row: MeansRow, until: int, late: Callable[[], bool]) -> bool:

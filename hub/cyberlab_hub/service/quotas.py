@@ -1,6 +1,6 @@
 """Quotas: the table that administrators edit, and what it says for an owner.
 
-A row for the user wins; else the largest of the rows of the user's groups; else the default (`policy.QUOTAS`). Groups
+A row for the user wins; else the largest of the rows of the user's groups; else the default (`quota_table`). Groups
 are the hub's. Which a user is in, the hub says with each token (`Auth`); the last answer is kept in the table
 `membership`, because the ingest gateway and running jobs know an owner's name only.
 """
@@ -21,6 +21,7 @@ from cyberlab_hub.service import policy
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.models import MembershipRow, QuotaRow, now
 from cyberlab_hub.service.policy import Allowance
+from cyberlab_hub.service.quota_table import QUOTAS
 
 Kind = Literal["user", "group"]
 STRIPES = 64
@@ -45,7 +46,7 @@ class Quotas:
         return self.all_of(owner)[quota]
 
     def all_of(self, owner: str) -> dict[str, Allowance]:
-        """Every quota of an owner, in the order of `policy.QUOTAS`."""
+        """Every quota of an owner, in the order of `quota_table.QUOTAS`."""
         with self._database.session() as session:
             member = session.get(MembershipRow, owner)
             groups = member.member_of if member else []
@@ -62,7 +63,7 @@ class Quotas:
         for row in rows:
             if row.kind == "group":
                 shared.setdefault(row.quota, {})[row.subject] = row.value
-        return {name: policy.allowance(name, own.get(name), shared.get(name, {})) for name in policy.QUOTAS}
+        return {name: policy.allowance(name, own.get(name), shared.get(name, {})) for name in QUOTAS}
 
     @contextmanager
     def admission(self, owner: str) -> Iterator[None]:

@@ -10,6 +10,7 @@ from cyberlab_hub.errors import NotFound, OverQuota
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.policy import Allowance
+from cyberlab_hub.service.quota_table import QUOTAS
 from cyberlab_hub.service.quotas import Quotas
 
 
@@ -38,7 +39,7 @@ def test_whose_value_counts(
     assert (found.value, found.origin, found.group) == (value, origin, group)
 
 
-@pytest.mark.parametrize("quota", policy.QUOTAS)
+@pytest.mark.parametrize("quota", QUOTAS)
 def test_a_refusal_names_quota_value_use_and_origin(quota: str) -> None:
     allowed = Allowance(quota, 7, "group", "course-a")
     with pytest.raises(OverQuota) as caught:
@@ -47,7 +48,7 @@ def test_a_refusal_names_quota_value_use_and_origin(quota: str) -> None:
     assert info.code == f"quota-{quota}"
     assert info.quota is not None
     assert (info.quota.value, info.quota.in_use, info.quota.group) == (7, 7, "course-a")
-    for words in ("7", policy.QUOTAS[quota].what, "course-a", policy.QUOTAS[quota].advice):
+    for words in ("7", QUOTAS[quota].what, "course-a", QUOTAS[quota].advice):
         assert words in info.message
 
 

@@ -13,6 +13,7 @@ from cyberlab_hub.errors import NotFound
 from cyberlab_hub.service import policy
 from cyberlab_hub.service.auth import Administrator, User
 from cyberlab_hub.service.parts import Lab
+from cyberlab_hub.service.quota_table import QUOTAS
 from cyberlab_hub.service.usage import usage
 
 router = APIRouter(prefix="/quotas")
@@ -31,7 +32,7 @@ def list_own_quotas(lab: Lab, caller: User) -> list[QuotaUse]:
 @router.get("", tags=["administration"])
 def list_quotas(lab: Lab, _caller: Administrator) -> QuotaTable:
     """The defaults, and every user and group with another value."""
-    defaults = tuple(policy.default(name).view() for name in policy.QUOTAS)
+    defaults = tuple(policy.default(name).view() for name in QUOTAS)
     return QuotaTable(defaults=defaults, settings=tuple(lab.quotas.settings()))
 
 

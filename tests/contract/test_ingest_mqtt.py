@@ -385,6 +385,21 @@ def test_who_sends_too_fast_waits_and_holds_up_nobody(running: Broker, owner: st
     assert_each_once(running, owner, 260)
 
 
+def test_without_space_messages_wait_at_the_broker(running: Broker, owner: str) -> None:
+    """The client is told nothing: the broker has the message. Its owner sees why in `cyberlab storage`."""
+    thing = let_in(make_thing(running, owner))
+    database = Database.open(running.gateway.settings.db_url)
+    quotas = Quotas(database)
+    quotas.set("user", owner, "readings", 0)
+    publish(thing, range(10), timed=True)
+    time.sleep(7)
+    assert values(running, owner, "t") == []
+    assert not [entry for entry in audit(running) if entry.actor == owner], "nothing is refused"
+    quotas.set("user", owner, "readings", 1)
+    database.close()
+    assert_each_once(running, owner, 10)
+
+
 def test_the_databases_are_the_owners(running: Broker, thing: Thing) -> None:
     """What was written went where the owner reads, and nowhere else."""
     assert thing.pub("-q", "1", "-m", "1", topic=f"{thing.topic}/here") == 0

@@ -35,7 +35,7 @@ connected to `scene.listener`. Attacks that eat something run inside `scene.host
 (spec and request rules), ``dockerfile`` (generated text), ``builder limit``, ``engine flag``, ``container flag``,
 ``warden`` (authorization plugin), ``firewall``, ``proxy`` (egress), ``token``, ``scope``, ``owner check``, ``guard``
 (bodies, time-outs), ``gateway``, ``InfluxDB rights``, ``query gate``, ``registry token``, ``swarm``, ``disk bound``,
-``quota``, ``hub``, ``broker`` (MQTT),
+``quota``, ``hub``, ``broker`` (MQTT), ``quoted names`` (in statements that the lab writes itself),
 ``origin`` (the browser keeps pages of different names apart).
 """
 

@@ -22,7 +22,7 @@ from cyberlab_hub.accounts import api_token
 from cyberlab_hub.demo.kernel import open_kernel
 from cyberlab_hub.settings import Settings
 from hostile.watch import HostWatch, Listener
-from system.hubclient import Person, UserServer, person
+from system.hubclient import Person, UserServer, drop_readings, person
 
 if TYPE_CHECKING:
     from hostile.attack import Attack
@@ -192,6 +192,7 @@ def _account(settings: Settings, word: str, kind: type[Someone]) -> Iterator[Som
                 yield kind(someone, token, lab, http)
             finally:
                 _tidy(lab)
+    drop_readings(settings, someone.name)
 
 
 def _tidy(lab: Lab) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -14,14 +14,16 @@ import docker
 import httpx
 from cyberlab import Lab
 from cyberlab.wire import API
-from cyberlab_hub import accounts, reach
+from cyberlab_hub import accounts, cli_storage, reach
 from cyberlab_hub.demo.browser import Browser
 from cyberlab_hub.demo.kernel import Kernel, open_kernel
 from cyberlab_hub.disks import Disks, home_disk
+from cyberlab_hub.errors import NotFound
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.steps import Reused
 from cyberlab_hub.setup.up import plan
 from docker.models.containers import Container
+from rich.console import Console
 
 ADMIN = "admin"
 
@@ -102,6 +104,14 @@ def remove_account(settings: Settings, name: str) -> None:
     Disks(settings.disks).remove(home_disk(name).name)
 
 
+def drop_readings(settings: Settings, name: str) -> None:
+    """What somebody whose account is gone has in InfluxDB, as ``cyberlab-hub storage --drop NAME --stop`` does it."""
+    with suppress(NotFound):  # they never had any
+        cli_storage.drop(
+            settings, Console(quiet=True), name, stop=True, yes=True, noted=lambda *_: nullcontext()
+        )
+
+
 @contextmanager
 def lab_of(settings: Settings, note: str = "system tests") -> Iterator[Lab]:
     """The lab as a new person's script sees it. What they deployed and built is removed at the end."""
@@ -116,6 +126,7 @@ def lab_of(settings: Settings, note: str = "system tests") -> Iterator[Lab]:
             for image in lab.images():
                 lab.delete_image(image.ref)
             lab.close()
+    drop_readings(settings, someone.name)
 
 
 @dataclass

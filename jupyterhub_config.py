@@ -7,6 +7,7 @@ from pathlib import Path
 import cyberlab_hub
 from cyberlab_hub import accounts, address, elsewhere, settings, spawner
 from cyberlab_hub.audit_notes import HubNotes
+from cyberlab_hub.setup.processes import PART
 from cyberlab_hub.signin import LabAuthenticator
 
 os.umask(0o077)  # the database and the secrets are for the lab alone
@@ -111,6 +112,8 @@ c.JupyterHub.services = [
             "jupyterhub_idle_culler",
             f"--timeout={lab.server_idle_minutes * 60}",
         ],
+        # a service gets few variables of the hub's: with this one `down` finds what a killed hub has left
+        "environment": {PART: os.environ.get(PART, "")},
     },
 ]
 

@@ -1,6 +1,11 @@
-"""A restart of the hub: servers, kernels and sign-ins go on."""
+"""A restart of the hub: servers, kernels and sign-ins go on. And what is left of one that was killed."""
 
 from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
 
 import pytest
 from cyberlab_hub.settings import Settings
@@ -25,3 +30,41 @@ def test_restart_keeps_server_kernel_and_session(lab_running: Settings) -> None:
         with server.person.browser.channel(kernels[0]["id"]) as channel:
             server.kernel._channel = channel
             assert server.run("print(kept + 1)") == "42"
+
+
+def test_what_a_killed_hub_leaves_is_ended(lab_running: Settings) -> None:
+    """Its proxy goes on, and so does its idle culler; `down` (or the next `up`) ends both."""
+    hub = processes.find(lab_running, "hub")
+    assert hub is not None
+    children = {pid: words for pid in pids() if (words := command(pid)) and parent(pid) == hub.pid}
+    assert {"configurable-http-proxy", "jupyterhub_idle_culler"} <= {
+        name for words in children.values() for word in words for name in [word.rpartition("/")[2]]
+    }
+    os.kill(hub.pid, signal.SIGKILL)
+    try:
+        while processes.find(lab_running, "hub") is not None:
+            time.sleep(0.05)
+        assert all(command(pid) == words for pid, words in children.items()), "they went by themselves"
+        assert processes.stop(lab_running, "hub")
+        assert not any(command(pid) == words for pid, words in children.items())
+    finally:
+        run_step(lab_running, "hub")
+
+
+def pids() -> list[int]:
+    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+
+
+def command(pid: int) -> list[str]:
+    """Empty when there is no such process (any more)."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0

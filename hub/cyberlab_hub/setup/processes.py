@@ -2,6 +2,9 @@
 
 Each has ``run/NAME.json`` in the state folder (pid, the kernel's start time of that pid, a fingerprint of the code it
 runs) and ``logs/NAME.log``. A pid alone is not trusted: another program may have been given the number since.
+
+What a process starts itself carries the path of that file in its environment (`PART`), as containers carry the lab's
+label. So what outlives one that was killed, such as the hub's proxy and idle culler, is found and ended with it.
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cyberlab_hub.settings import ROOT, Settings
 
+PART = "CYBERLAB_PART"
 STOP_SECONDS = 20
+LEFT_SECONDS = 5.0
 LOG_BYTES = 10_000_000
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 """Those started by this very process: they stay zombies until they are asked after."""
@@ -49,7 +55,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, **(env or {})},
+            env={**os.environ, **(env or {}), PART: str(_record(settings, name))},
             cwd=settings.state,
             start_new_session=True,
         )
@@ -75,22 +81,40 @@ def find(settings: Settings, name: str) -> Running | None:
 
 
 def stop(settings: Settings, name: str, seconds: float = STOP_SECONDS) -> bool:
-    """SIGTERM, then SIGKILL after `seconds`. Returns whether there was something to stop."""
+    """SIGTERM, then SIGKILL after `seconds`; the same for what it left behind. Returns whether there was something."""
     running = find(settings, name)
-    if running is None:
-        return False
-    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
-        try:
-            os.killpg(running.pid, number) if number == signal.SIGKILL else os.kill(running.pid, number)
-        except ProcessLookupError:
-            break
+    if running is not None:
+        _end(running, seconds, os.killpg)
+        _record(settings, name).unlink(missing_ok=True)
+    left = _left(settings, name)
+    for one in left:
+        _end(one, LEFT_SECONDS, os.kill)
+    return running is not None or bool(left)
+
+
+def _end(running: Running, seconds: float, kill: Callable[[int, int], None]) -> None:
+    for send, number, patience in ((os.kill, signal.SIGTERM, seconds), (kill, signal.SIGKILL, 5.0)):
+        with suppress(ProcessLookupError):
+            send(running.pid, number)
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline and _born(running.pid) == running.born:
+        while _born(running.pid) == running.born:
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.05)
-        if _born(running.pid) != running.born:
-            break
-    _record(settings, name).unlink(missing_ok=True)
-    return True
+        else:
+            return
+
+
+def _left(settings: Settings, name: str) -> list[Running]:
+    """Every process that carries the mark of this one."""
+    mark = f"{PART}={_record(settings, name)}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended, or is not ours to look at
+            born = _born(int(folder.name))
+            if born and mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(Running(int(folder.name), born, ""))
+    return found
 
 
 def last_lines(settings: Settings, name: str, count: int = 8) -> str:

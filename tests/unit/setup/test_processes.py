@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -48,6 +49,37 @@ def test_a_pid_that_belongs_to_another_program_now_is_left_alone(settings: Setti
     record.write_text(json.dumps({"pid": os.getpid(), "born": "1", "code": ""}))
     assert processes.find(settings, "old") is None
     assert not processes.stop(settings, "old")
+
+
+def test_what_a_killed_process_left_behind_is_ended(settings: Settings) -> None:
+    """As the hub's proxy and its idle culler do, the child has a session of its own."""
+    sleep = "import time; time.sleep(60)"
+    code = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", {sleep!r}], start_new_session=True)
+print("child", child.pid, flush=True)
+time.sleep(60)
+"""
+    other = processes.start(settings, "sleeper", [sys.executable, "-c", sleep])
+    parent = processes.start(settings, "talker", [sys.executable, "-c", code])
+    deadline = time.monotonic() + 10
+    while "child" not in processes.last_lines(settings, "talker"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child = int(processes.last_lines(settings, "talker").split()[1])
+    os.kill(parent.pid, signal.SIGKILL)
+    while processes.find(settings, "talker") is not None:
+        time.sleep(0.05)
+    assert Path(f"/proc/{child}").exists()
+    assert processes.stop(settings, "talker")
+    assert not alive(child)
+    assert not processes.stop(settings, "talker")
+    assert processes.find(settings, "sleeper") == other, "another part's is left alone"
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_the_end_of_the_log_is_in_the_error(settings: Settings) -> None:

@@ -5,6 +5,8 @@ log to a socket in the folder that both see (``spawner_images/mqtt/said.pl``). B
 they hold what strangers choose: so each is read by one strict form, whose user the broker has checked, and of the
 rest only the beginning of the topic is kept, with nothing in it that steers a terminal.
 
+Subscriptions are not among them: Mosquitto grants every one, delivers nothing that may not be read, and says neither.
+
 For each login (or address) there is at most one entry a second, the rest is counted: the queue to the audit is short
 and everybody's.
 """

@@ -15,17 +15,19 @@ import sys
 import tempfile
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from itertools import count, cycle
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from cyberlab_edge.answers import Verdict
 from cyberlab_edge.frames import PATH, Frame
 from cyberlab_edge.uplink import Uplink
-from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.quotas import Quotas
@@ -39,18 +41,18 @@ BATCH = 5_000
 TURNS = 3
 CONNECTIONS = (1, 20)
 SENSORS, HERTZ, SECONDS = 150, 10, 15
-STAMP = ",deployment=greenhouse,device=pi01"
-"""What the gateway adds, so that each way stores the same."""
 PROGRAMS = 2
 """Deployments on each device, that send side by side on its one uplink."""
 DEVICES = 20
 
 
-def batches(points: int, head: str) -> list[bytes]:
-    """Lines that begin with `head`."""
+NAMES = tuple(f"pi{number:02d}" for number in range(DEVICES))
+
+
+def batches(points: int, measurement: str) -> list[bytes]:
     return [
         "\n".join(
-            f"{head},sensor=s{i % 8} value={i % 977 / 16},other={i % 31} {T + i * 10**6}"
+            f"{measurement},sensor=s{i % 8} value={i % 977 / 16},other={i % 31} {T + i * 10**6}"
             for i in range(start, start + BATCH)
         ).encode()
         for start in range(0, points, BATCH)
@@ -70,8 +72,8 @@ class Line(Protocol):
 class Way(Protocol):
     name: str
 
-    def ready(self, bodies: list[bytes]) -> list[bytes]:
-        """What is sent for them. Made before the clock starts: packing is the devices' work, not the gateway's."""
+    def ready(self, bodies: list[bytes], devices: int, /) -> list[bytes]:
+        """What that many devices send. Made before the clock starts: packing is their work, not the gateway's."""
 
     def open(self) -> Line: ...
 
@@ -88,14 +90,26 @@ class Direct:
     name = "direct"
 
     def __init__(self, gateway: Gateway) -> None:
-        self._influx = gateway.influx
+        self._address = urlsplit(gateway.influx.url).netloc
+        login = b64encode(f"admin:{gateway.influx.password}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {login}"}
 
-    def ready(self, bodies: list[bytes]) -> list[bytes]:
-        return bodies
+    def ready(self, bodies: list[bytes], devices: int) -> list[bytes]:
+        """With what the gateway adds, so that each way stores the same."""
+        stamps = cycle(f",deployment=greenhouse,device={name},sensor=".encode() for name in NAMES[:devices])
+        return [body.replace(b",sensor=", stamp) for body, stamp in zip(bodies, stamps, strict=False)]
 
     def open(self) -> Line:
-        own = Influx1Store(self._influx.url, self._influx.password, "derive")
-        return OneByOne(lambda body: own.write(database_of("anna"), body))
+        """The same HTTP client as the device's uplink has."""
+        connection = HTTPConnection(self._address, timeout=60)
+
+        def send(body: bytes) -> None:
+            connection.request("POST", f"/write?db={database_of('anna')}&precision=ns", body, self._headers)
+            response = connection.getresponse()
+            assert response.status == 204, response.read()
+            response.read()
+
+        return OneByOne(send)
 
 
 class Https:
@@ -103,13 +117,15 @@ class Https:
 
     def __init__(self, gateway: Gateway) -> None:
         self._url, self._ca_file = gateway.url, str(gateway.settings.certs / "ca.crt")
-        self._token = str(gateway.token("anna"))
+        self._token = str(gateway.token("anna", devices=NAMES))
+        self._names = cycle(NAMES)
 
-    def ready(self, bodies: list[bytes]) -> list[bytes]:
+    def ready(self, bodies: list[bytes], _: int) -> list[bytes]:
         return bodies
 
     def open(self) -> Line:
-        link = Uplink(self._url, device="pi01", token_file=self._token, ca_file=self._ca_file)
+        name = next(self._names)
+        link = Uplink(self._url, device=name, token_file=self._token, ca_file=self._ca_file)
 
         def send(body: bytes) -> None:
             assert link.send(body).verdict is Verdict.TAKEN
@@ -146,9 +162,8 @@ class Uplinks:
 
     def __init__(self, gateway: Gateway, folder: Path) -> None:
         self._url = f"wss://127.0.0.1:{gateway.uplink_port}{PATH}"
-        names = tuple(f"pi{number:02d}" for number in range(DEVICES))
-        self._contexts = cycle([self._enrolled(gateway, folder / name, name) for name in names])
-        self._tokens = [gateway.token("anna", devices=names).read_text() for _ in range(PROGRAMS)]
+        self._contexts = cycle([self._enrolled(gateway, folder / name, name) for name in NAMES])
+        self._tokens = [gateway.token("anna", devices=NAMES).read_text() for _ in range(PROGRAMS)]
         self._seq = count(1)
 
     def _enrolled(self, gateway: Gateway, folder: Path, name: str) -> ssl.SSLContext:
@@ -156,7 +171,7 @@ class Uplinks:
         context.load_cert_chain(gateway.enrol(folder, name).parent / "agent.pem")
         return context
 
-    def ready(self, bodies: list[bytes]) -> list[bytes]:
+    def ready(self, bodies: list[bytes], _: int) -> list[bytes]:
         frames = zip(self._seq, cycle(self._tokens), bodies)
         return [Frame(seq, token, body).pack() for seq, token, body in frames]
 
@@ -168,7 +183,7 @@ class Uplinks:
 def seconds(bodies: list[bytes], way: Way, connections: int) -> float:
     """How long that many threads, with a connection each, take for all bodies."""
     queue: SimpleQueue[bytes] = SimpleQueue()
-    for message in way.ready(bodies):
+    for message in way.ready(bodies, connections):
         queue.put(message)
     failed: list[BaseException] = []
 
@@ -227,10 +242,8 @@ def speeds(ways: list[Way], points: int) -> dict[str, float]:
         best: dict[str, float] = {}
         for turn in range(TURNS):
             for way in ways:
-                name = way.name
-                head = f"{name}{turn}c{connections}" + (STAMP if name == "direct" else "")
-                took = seconds(batches(points, head), way, connections)
-                best[name] = max(best.get(name, 0.0), points / took)
+                took = seconds(batches(points, f"{way.name}{turn}c{connections}"), way, connections)
+                best[way.name] = max(best.get(way.name, 0.0), points / took)
         for name in ("https", "uplink"):
             ratio = best[name] / best["direct"]
             ratios[f"{name}-{connections}"] = round(ratio, 3)
@@ -260,7 +273,7 @@ def steady(uplinks: Way, pid: int) -> float:
                 for sensor in range(SENSORS // len(devices))
                 for part in range(HERTZ // 4 + tick % 2)
             ]
-            (message,) = uplinks.ready(["\n".join(lines).encode()])
+            (message,) = uplinks.ready(["\n".join(lines).encode()], 1)
             device.send(message)
         time.sleep(max(0.0, begun + (tick + 1) / 4 - time.perf_counter()))
     percent = 100 * (cpu_seconds(pid) - used) / (time.perf_counter() - begun)

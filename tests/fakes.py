@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import httpx
-from cyberlab.wire import BuildUsage, Device, Measurement, PartHealth, Phase, TaskView, Written
+from cyberlab.wire import BuildUsage, Device, Measurement, PartHealth, Phase, RefusedLine, TaskView
 from cyberlab_hub.errors import Cancelled, HubError, NotAllowed, NotFound, QueryRefused, WorkFailed
 from cyberlab_hub.ingest.store import Means, Selection, database_of
 from cyberlab_hub.workshop.orders import (
@@ -279,13 +279,12 @@ class FakeStore:
         self.lines.setdefault(database_of(owner), [])
         self.readers.add((owner, database_of(owner)))
 
-    def write(self, database: str, body: bytes) -> Written:
+    def write(self, database: str, body: bytes) -> tuple[RefusedLine, ...]:
         self._up()
         if database not in self.lines:
             raise NotFound("database-unknown", "There is no such database.")
-        lines = body.split(b"\n")
-        self.lines[database] += lines
-        return Written(written=len(lines))
+        self.lines[database] += body.split(b"\n")
+        return ()
 
     def query(self, reader: str, database: str, influxql: str) -> Iterator[bytes]:
         self._may_read(reader, database)

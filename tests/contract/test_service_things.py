@@ -7,7 +7,7 @@ import json
 import pytest
 from cyberlab_hub.errors import NotSignedIn
 from cyberlab_hub.ingest.intake import take
-from cyberlab_hub.ingest.lines import IDENTITY_CLAIMED
+from cyberlab_hub.ingest.lines import IDENTITY_CLAIMED, Batch
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.service.models import IngestToken, now
@@ -36,7 +36,7 @@ def test_a_thing_from_its_token_to_its_end(service: ServiceLab) -> None:
 
     sender = Tokens(service.database).sender(thing["token"])
     assert (sender.owner, sender.agent, sender.devices) == ("anna", False, {"balcony"})
-    written = take(service.store, "anna", b"t value=1 %d" % T, sender.tags("balcony"))
+    written = take(service.store, "anna", Batch(b"t value=1 %d" % T), sender.tags("balcony"))
     assert written.refused == ()
     assert service.store.lines[database_of("anna")] == [b"t,device=balcony value=1 %d" % T]
 
@@ -52,7 +52,7 @@ def test_a_thing_from_its_token_to_its_end(service: ServiceLab) -> None:
 def test_a_thing_speaks_for_itself_only(service: ServiceLab, tag: bytes) -> None:
     token = service.anna.post("/things", json={"name": "balcony"}).json()["token"]
     tags = Tokens(service.database).sender(token).tags("balcony")
-    written = take(service.store, "anna", b"t,%s value=1 %d" % (tag, T), tags)
+    written = take(service.store, "anna", Batch(b"t,%s value=1 %d" % (tag, T)), tags)
     assert (written.written, [line.code for line in written.refused]) == (0, [IDENTITY_CLAIMED])
 
 

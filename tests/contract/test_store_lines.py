@@ -11,6 +11,7 @@ import pytest
 from cyberlab_edge.points import Point
 from cyberlab_hub.ingest.influx1 import Influx1Store
 from cyberlab_hub.ingest.intake import take
+from cyberlab_hub.ingest.lines import Batch
 from cyberlab_hub.ingest.store import database_of
 from influx_server import Server, influxd  # noqa: F401 - a fixture
 
@@ -51,7 +52,7 @@ def test_no_accepted_line_belongs_to_another_device(store: Influx1Store) -> None
         f"t{''.join(chance.choices(pieces, k=chance.randint(0, 9)))} v=1 {T + i}".encode()
         for i in range(20_000)
     ]
-    written = take(store, "fuzz", b"\n".join(lines), TAGS)
+    written = take(store, "fuzz", Batch(b"\n".join(lines)), TAGS)
     assert 200 < written.written < 19_000
     series = [row["key"] for row in ask(store, "fuzz", "SHOW SERIES")]
     assert len(series) > 100
@@ -65,7 +66,7 @@ def test_no_accepted_line_belongs_to_another_device(store: Influx1Store) -> None
 @pytest.mark.parametrize("text", ["", 'a "b" \\ c', "x\\", "\\\\", "tab\there", "a,b=c d", "ü"])
 def test_texts_and_tags_come_back_as_they_went(store: Influx1Store, tag: str, text: str) -> None:
     point = Point("texts and tags", {"note text": text, "n": 1.5}, T, {"room 1": tag})
-    assert take(store, "texts", point.line().encode(), TAGS).refused == ()
+    assert take(store, "texts", Batch(point.line().encode()), TAGS).refused == ()
     rows = ask(store, "texts", 'SELECT "n", "note text", "room 1" FROM "texts and tags"')
     assert [(row["note text"], row["n"]) for row in rows if row["room 1"] == tag] == [(text, "1.5")]
 
@@ -75,6 +76,6 @@ def test_texts_and_tags_come_back_as_they_went(store: Influx1Store, tag: str, te
 )
 def test_floats_come_back_exactly(store: Influx1Store, number: float) -> None:
     point = Point("floats", {"value": number}, T)
-    take(store, "floats", point.line().encode(), TAGS)
+    take(store, "floats", Batch(point.line().encode()), TAGS)
     (row,) = ask(store, "floats", "SELECT value FROM floats")
     assert float(row["value"]) == number

@@ -6,13 +6,14 @@ them. So an overloaded or cut-off gateway loses nothing, and says no early inste
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar, TypeVarTuple
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from cyberlab.wire import ErrorBody, ErrorInfo, Written
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,10 +24,14 @@ from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, Pa
 from cyberlab_hub.ingest import v2
 from cyberlab_hub.ingest.bodies import TooLarge, read
 from cyberlab_hub.ingest.intake import paced
+from cyberlab_hub.ingest.lines import Batch
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import BUSY, Note, Refusals, logged
 from cyberlab_hub.ingest.store import Store
 from cyberlab_hub.ingest.tokens import Sender, Tokens
+
+Args = TypeVarTuple("Args")
+Result = TypeVar("Result")
 
 AT_WORK = 8
 """Batches being written at once."""
@@ -53,7 +58,8 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        await run_sync(before_end)
+        await asyncio.to_thread(before_end)
+        gate.close()
         store.close()
 
     gate = _Gate(store, tokens, pace, Refusals(note))
@@ -74,7 +80,7 @@ class _Ways:
     token: Callable[[Request], str]
     device: Callable[[Request, Sender], str]
     check_target: Callable[[Request, Sender], None]
-    body: Callable[[Request], Awaitable[bytes]]
+    batch: Callable[[Request], Awaitable[Batch]]
 
 
 class _Gate:
@@ -83,15 +89,22 @@ class _Gate:
         self._store = store
         self._refusals = refusals
         self._tokens = tokens
-        self._limiter = CapacityLimiter(AT_WORK)
         self._inside = 0
+        self._workers = ThreadPoolExecutor(AT_WORK, thread_name_prefix="batch")
+
+    def close(self) -> None:
+        self._workers.shutdown()
+
+    async def _run(self, call: Callable[[*Args], Result], *args: *Args) -> Result:
+        """`call` in a thread: it blocks. When all are at work it waits for its turn."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers, call, *args)
 
     async def write(self, request: Request) -> Response:
         written = await self._pass(request, _Ways(_bearer, _said_device, _any_target, read))
         return JSONResponse(written.model_dump())
 
     async def write_v2(self, request: Request) -> Response:
-        return v2.answer(await self._pass(request, _Ways(v2.token, v2.device, v2.check_target, v2.body)))
+        return v2.answer(await self._pass(request, _Ways(v2.token, v2.device, v2.check_target, v2.batch)))
 
     async def _pass(self, request: Request, ways: _Ways) -> Written:
         if self._inside >= IN_HOUSE:
@@ -102,14 +115,15 @@ class _Gate:
         sender: Sender | None = None
         try:
             # who is it, before a byte of the body is taken
-            sender = await run_sync(self._tokens.sender, ways.token(request), limiter=self._limiter)
+            token = ways.token(request)
+            sender = self._tokens.fresh(token)
+            if sender is None:
+                sender = await self._run(self._tokens.sender, token)
             ways.check_target(request, sender)
             device = ways.device(request, sender)
             tags = sender.tags(device)
-            body = await ways.body(request)
-            written = await run_sync(
-                paced, self._pace, self._store, sender.owner, body, tags, limiter=self._limiter
-            )
+            batch = await ways.batch(request)
+            written = await self._run(paced, self._pace, self._store, sender.owner, batch, tags)
         except HubError as error:
             self._refusals.refused(error, sender, device, address)
             raise
@@ -122,7 +136,7 @@ class _Gate:
     async def health(self, _: Request) -> Response:
         """200 with the database's version, or 503 with what is down."""
         try:
-            version = await run_sync(self._store.ping, limiter=self._limiter)
+            version = await self._run(self._store.ping)
         except PartDown as error:
             answer = {"ok": False, "detail": error.message, **v2.health("", error.message)}
             return JSONResponse(answer, status_code=503)

@@ -12,6 +12,8 @@ from cyberlab_edge.frames import BODY_BYTES, BODY_LINES
 from starlette.requests import Request
 
 from cyberlab_hub.errors import HubError
+from cyberlab_hub.ingest.lines import Batch
+from cyberlab_hub.ingest.times import Times
 
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -24,7 +26,7 @@ class BadBody(HubError):
     """It cannot be read: ``gzip-broken``, ``encoding-unknown``."""
 
 
-async def read(request: Request) -> bytes:
+async def read(request: Request, times: Times | None = None) -> Batch:
     """The body as it is.
 
     Raises:
@@ -35,10 +37,10 @@ async def read(request: Request) -> bytes:
     async for part in request.stream():
         size = _counted(size + len(part))
         parts.append(part)
-    return _lines_counted(b"".join(parts))
+    return counted(Batch(b"".join(parts), times=times))
 
 
-async def read_unpacked(request: Request) -> bytes:
+async def read_unpacked(request: Request, times: Times | None = None) -> Batch:
     """The body, unpacked when it says that it is gzip.
 
     Raises:
@@ -46,7 +48,7 @@ async def read_unpacked(request: Request) -> bytes:
     """
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding in ("", "identity"):
-        return await read(request)
+        return await read(request, times)
     if encoding != "gzip":
         raise BadBody("encoding-unknown", f"Send the points plain or as gzip, not as {encoding[:40]!r}.")
     unpack = zlib.decompressobj(_GZIP)
@@ -64,7 +66,7 @@ async def read_unpacked(request: Request) -> bytes:
             raise BadBody("gzip-broken", "After the end of the gzip body there is more.")
     if not unpack.eof:
         raise BadBody("gzip-broken", "The gzip body ends too early.")
-    return _lines_counted(b"".join(parts))
+    return counted(Batch(b"".join(parts), times=times))
 
 
 def _counted(size: int) -> int:
@@ -73,7 +75,12 @@ def _counted(size: int) -> int:
     return size
 
 
-def _lines_counted(body: bytes) -> bytes:
-    if body.count(b"\n") > BODY_LINES:
+def counted(batch: Batch) -> Batch:
+    """`batch`, if it has no more lines than one may have.
+
+    Raises:
+        TooLarge: ``body-large``.
+    """
+    if batch.count > BODY_LINES + 1:  # the last one may be empty
         raise TooLarge("body-large", f"A batch has at most {BODY_LINES} points. Send fewer at once.")
-    return body
+    return batch

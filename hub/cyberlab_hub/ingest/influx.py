@@ -10,13 +10,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlencode
 
-import httpx
-from cyberlab.wire import Measurement, Written
+from cyberlab.wire import Measurement, RefusedLine
+from urllib3 import BaseHTTPResponse, PoolManager, Timeout
+from urllib3.exceptions import HTTPError
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotFound, PartDown, QueryRefused
 from cyberlab_hub.ingest.gate import check_reads
+from cyberlab_hub.ingest.halves import Halves
 from cyberlab_hub.ingest.partial import Reply, write_all
 
 DOWN = (
@@ -28,6 +32,10 @@ _END = b"name,tags,name,duration,"
 """How the answer to SHOW RETENTION POLICIES begins."""
 _END_ROOM = 8192
 """Bytes held back while streaming: more than that answer ever has."""
+_PIECE = 1 << 16
+_CONNECTIONS = 32
+_SECONDS = 60.0
+"""Longest wait for a free connection, and for each part of an answer."""
 
 
 class LoginRefused(Exception):
@@ -38,49 +46,46 @@ class Influx:
     """One pool of connections. `headers` carry the credentials of whoever the call is for."""
 
     def __init__(self, url: str, write_path: str) -> None:
+        self._url = url.rstrip("/")
         self._write_path = write_path
-        self._http = httpx.Client(
-            base_url=url,
-            timeout=httpx.Timeout(60, connect=3),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=16),
-            trust_env=False,  # a campus proxy has no business between the lab and its database
-            headers={"Accept-Encoding": "identity"},
-        )
+        # reads no proxy of the machine: a campus proxy has no business between the lab and its database
+        self._http = PoolManager(num_pools=1, maxsize=_CONNECTIONS, block=True)
+        self._halves = Halves()
 
     def close(self) -> None:
-        self._http.close()
+        self._halves.close()
+        self._http.clear()
 
     def ping(self) -> str:
-        response = self._send(self._http.build_request("GET", "/ping", timeout=5))
-        if response.status_code >= 400:
+        response = self._send("GET", "/ping", timeout=5)
+        if response.status >= 400:
             raise PartDown("database-down", DOWN)
-        return str(response.headers.get("X-Influxdb-Version", "unknown")).removeprefix("v")
+        return response.headers.get("X-Influxdb-Version", "unknown").removeprefix("v")
 
     # ------------------------------------------------------------ writing
-    def write(self, params: Mapping[str, str], headers: Mapping[str, str], body: bytes) -> Written:
-        """Write lines of nanoseconds.
+    def write(
+        self, params: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    ) -> tuple[RefusedLine, ...]:
+        """Write lines of nanoseconds; returns those that InfluxDB refused.
 
         Raises:
             NotFound: ``database-missing``. LoginRefused. PartDown: ``database-down``.
         """
 
         def post(lines: bytes) -> Reply:
-            request = self._http.build_request(
-                "POST", self._write_path, params=dict(params), headers=dict(headers), content=lines
-            )
-            response = self._send(request)
-            if response.status_code < 300:
+            response = self._send("POST", self._write_path, params, headers, lines)
+            if response.status < 300:
                 return Reply(ok=True)
             words = _words(response)
-            if response.status_code == 401:
+            if response.status == 401:
                 raise LoginRefused(words)
-            if response.status_code == 404:
+            if response.status == 404:
                 raise NotFound("database-missing", f"InfluxDB has no database for these points: {words}")
-            if response.status_code in (400, 413, 422):
+            if response.status in (400, 413, 422):
                 return Reply(ok=False, words=words)
             raise PartDown("database-down", f"{DOWN} (It said: {words})")
 
-        return write_all(post, body)
+        return self._halves.write(lambda part: write_all(post, part), body)
 
     # ------------------------------------------------------------ reading
     def stream(self, database: str, influxql: str, headers: Mapping[str, str]) -> Iterator[bytes]:
@@ -88,34 +93,32 @@ class Influx:
         check_reads(influxql)
         followed = f"{influxql}\n;SHOW RETENTION POLICIES ON {ident(database)}"
         params = {"db": database, "q": followed, "epoch": "ns", "chunked": "true"}
-        request = self._http.build_request(
-            "GET", "/query", params=params, headers={**headers, "Accept": "application/csv"}
-        )
-        response = self._send(request, stream=True)
-        if response.status_code != 200:
+        csv = {**headers, "Accept": "application/csv"}
+        response = self._send("GET", "/query", params, csv, stream=True)
+        if response.status != 200:
             try:
-                response.read()
-            except httpx.HTTPError as error:
+                refusal = _refusal(response)
+            except HTTPError as error:
                 raise PartDown("database-down", DOWN) from error
             finally:
                 response.close()
-            raise _refusal(response)
+            raise refusal
         rows = self._rows(response, database, influxql, headers)
         return _resumed(next(rows, b""), rows)
 
     def _rows(
-        self, response: httpx.Response, database: str, influxql: str, headers: Mapping[str, str]
+        self, response: BaseHTTPResponse, database: str, influxql: str, headers: Mapping[str, str]
     ) -> Generator[bytes, None, None]:
         held = b""
         sent = False
         try:
-            for part in response.iter_raw():
+            for part in response.stream(_PIECE):
                 held += part
                 if len(held) > _END_ROOM:
                     yield held[:-_END_ROOM]
                     held = held[-_END_ROOM:]
                     sent = True
-        except httpx.HTTPError as error:
+        except HTTPError as error:
             raise PartDown("database-down", f"The answer was cut off. {DOWN}") from error
         finally:
             response.close()
@@ -156,10 +159,12 @@ class Influx:
         """
         params = {"q": influxql, "epoch": "ns", **({"db": database} if database else {})}
         # GET for readers: InfluxDB itself then refuses statements that change something
-        sent = {"params": params} if method == "GET" else {"data": params}
-        request = self._http.build_request(method, "/query", headers=dict(headers), timeout=timeout, **sent)  # type: ignore[arg-type]  # mypy matches ** with every parameter
-        response = self._send(request)
-        if response.status_code != 200:
+        if method == "GET":
+            response = self._send("GET", "/query", params, headers, timeout=timeout)
+        else:
+            form = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+            response = self._send("POST", "/query", {}, form, urlencode(params).encode(), timeout=timeout)
+        if response.status != 200:
             raise _refusal(response)
         results: list[dict[str, Any]] = response.json().get("results", [])
         for result in results:
@@ -182,19 +187,39 @@ class Influx:
 
     def metric_sums(self, name: str, label: str) -> dict[str, int] | None:
         """The sums of one of the server's metrics (Prometheus' text form) by a label; None when it does not show it."""
-        response = self._send(self._http.build_request("GET", "/metrics", timeout=15))
-        if response.status_code != 200:
+        response = self._send("GET", "/metrics", timeout=15)
+        if response.status != 200:
             return None
         line = re.compile(rf'{re.escape(name)}{{(?:[^}}]*,)?{re.escape(label)}="([^"]*)"[^}}]*}} (\S+)')
         sums: Counter[str] = Counter()
-        for found in filter(None, map(line.match, response.text.splitlines())):
+        for found in filter(None, map(line.match, response.data.decode().splitlines())):
             sums[found[1]] += int(float(found[2]))
         return dict(sums) if sums else None
 
-    def _send(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] = MappingProxyType({}),
+        headers: Mapping[str, str] = MappingProxyType({}),
+        body: bytes | None = None,
+        *,
+        timeout: float = _SECONDS,
+        stream: bool = False,
+    ) -> BaseHTTPResponse:
         try:
-            return self._http.send(request, stream=stream)
-        except httpx.HTTPError as error:
+            return self._http.request(
+                method,
+                f"{self._url}{path}?{urlencode(params)}" if params else self._url + path,
+                headers={"Accept-Encoding": "identity", **headers},
+                body=body,
+                timeout=Timeout(connect=3, read=timeout),
+                pool_timeout=_SECONDS,
+                retries=False,
+                redirect=False,
+                preload_content=not stream,
+            )
+        except HTTPError as error:
             raise PartDown("database-down", DOWN) from error
 
 
@@ -208,25 +233,25 @@ def _resumed(first: bytes, rows: Generator[bytes, None, None]) -> Iterator[bytes
         rows.close()
 
 
-def _refusal(response: httpx.Response) -> HubError | LoginRefused:
+def _refusal(response: BaseHTTPResponse) -> HubError | LoginRefused:
     words = _words(response)
-    if response.status_code == 401:
+    if response.status == 401:
         return LoginRefused(words)
     if "requires READ on" in words:
         return NotAllowed("database-not-shared", NOT_SHARED)
-    if response.status_code in (400, 403, 404, 422):
+    if response.status in (400, 403, 404, 422):
         return QueryRefused("query-refused", f"InfluxDB says: {words}")
     return PartDown("database-down", f"{DOWN} (It said: {words})")
 
 
-def _words(response: httpx.Response) -> str:
+def _words(response: BaseHTTPResponse) -> str:
     """InfluxDB's own sentence: in a header, in JSON ``error`` (1.x) or ``message`` (2.x)."""
     if words := response.headers.get("X-Influxdb-Error"):
-        return str(words)
+        return words
     try:
         content = response.json()
     except ValueError:
-        return response.text[:300]
+        return response.data.decode(errors="replace")[:300]
     return str(content.get("error") or content.get("message") or content)[:1000]
 
 

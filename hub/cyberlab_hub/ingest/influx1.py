@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from cyberlab.wire import Measurement, Written
+from cyberlab.wire import Measurement, RefusedLine
 
 from cyberlab_hub.errors import HubError, NotFound, PartDown, QueryRefused
 from cyberlab_hub.ingest import influx_means
@@ -96,7 +96,7 @@ class Influx1Store:
         self._run(f"REVOKE READ ON {ident(database_of(owner))} FROM {ident(reader_of(reader))}")
 
     # ------------------------------------------------------------ points
-    def write(self, database: str, body: bytes) -> Written:
+    def write(self, database: str, body: bytes) -> tuple[RefusedLine, ...]:
         try:
             return self._influx.write({"db": database, "precision": "ns"}, self._admin, body)
         except NotFound:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import urllib3
-from cyberlab.wire import Measurement, Written
+from cyberlab.wire import Measurement, RefusedLine
 from influxdb_client import (
     Authorization,
     DBRPCreate,
@@ -75,7 +75,7 @@ class Influx2Store:
         self._renew(reader, lambda readable: readable - {bucket})
 
     # ------------------------------------------------------------ points
-    def write(self, database: str, body: bytes) -> Written:
+    def write(self, database: str, body: bytes) -> tuple[RefusedLine, ...]:
         params = {"org": self._org, "bucket": database, "precision": "ns"}
         try:
             return self._influx.write(params, self._admin, body)

@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any
 
 import re2
 from cyberlab.wire import RefusedLine
 from cyberlab_edge.points import encode_tags
+
+from cyberlab_hub.ingest.times import Times
 
 _PLAIN = rb"\x00-\x20\x7f\\,="
 _KEY = rb"(?:[^" + _PLAIN + rb"]|\\[,= ])+"
@@ -52,6 +55,22 @@ IDENTITY_CLAIMED = "identity-claimed"
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Lines as they came, and how they are to be read."""
+
+    body: bytes
+    until_ns: int | None = None
+    """Lines of a later time are refused."""
+    times: Times | None = None
+    """For times that are not all there, or not in nanoseconds."""
+
+    @cached_property
+    def count(self) -> int:
+        """How many lines; looked through once, since that takes a tenth of all that is done to a batch."""
+        return self.body.count(b"\n") + 1
+
+
+@dataclass(frozen=True)
 class Stamped:
     """The good lines of a batch, stamped, and what was wrong with the others."""
 
@@ -61,13 +80,21 @@ class Stamped:
     refused: tuple[RefusedLine, ...] = ()
 
 
-def stamp(body: bytes, tags: Mapping[str, str], until_ns: int | None = None) -> Stamped:
+def stamp(batch: Batch, tags: Mapping[str, str]) -> Stamped:
     """Check every line and add `tags` to it. A line that already carries one of them must carry the same value.
 
-    A tag whose text is empty is not added, and no line may carry it. Lines of a later time than `until_ns` are refused.
+    A tag whose text is empty is not added, and no line may carry it.
     """
-    stamped = _stamp(body, tags)
-    return stamped if until_ns is None else _until(stamped, until_ns)
+    body = batch.body.rstrip(b"\n")
+    count = batch.count - (len(batch.body) - len(body))
+    # times are put right for all lines together; line by line only when that does not give a good batch
+    stamped = _good(batch.times.at_once(body) if batch.times else body, tags, count)
+    if stamped is None and batch.times:
+        body = batch.times.line_by_line(body)
+        stamped = _good(body, tags, count)
+    if stamped is None:
+        stamped = _one_by_one(body, _Heads(tags))
+    return stamped if batch.until_ns is None else _until(stamped, batch.until_ns)
 
 
 def _until(stamped: Stamped, until_ns: int) -> Stamped:
@@ -82,36 +109,42 @@ def _until(stamped: Stamped, until_ns: int) -> Stamped:
     return Stamped(b"\n".join(line for _, line in kept), tuple(number for number, _ in kept), tuple(refused))
 
 
-def _stamp(body: bytes, tags: Mapping[str, str]) -> Stamped:
-    body = body.rstrip(b"\n")
+def _good(body: bytes, tags: Mapping[str, str], count: int) -> Stamped | None:
+    """`body` has `count` lines. None when something is wrong with one."""
+    if not (_is_text(body) and BATCH.fullmatch(body)):
+        return None
+    if (stamped := _all_at_once(body, tags, count)) is not None:
+        return stamped
     heads = _Heads(tags)
-    if _is_text(body) and BATCH.fullmatch(body):
-        if (stamped := _all_at_once(body, tags)) is not None:
-            return stamped
-        with suppress(_Claim):
-            lines = [_stamped(line, heads) for line in body.split(b"\n")]
-            return Stamped(b"\n".join(lines), range(1, len(lines) + 1))
-    return _one_by_one(body, heads)
+    with suppress(_Claim):
+        lines = [_stamped(line, heads) for line in body.split(b"\n")]
+        return Stamped(b"\n".join(lines), range(1, count + 1))
+    return None
 
 
-def _all_at_once(body: bytes, tags: Mapping[str, str]) -> Stamped | None:
+@cache
+def _one_of(keys: tuple[str, ...]) -> Any:
+    """A tag or field of such a name, or a text that looks like it."""
+    return _compiled(b",(?:" + b"|".join(re2.escape(key.encode()) for key in keys) + b")=")
+
+
+def _all_at_once(body: bytes, tags: Mapping[str, str], count: int) -> Stamped | None:
     """`body` is one that `BATCH` accepts: a line end is the end of a line. None: it needs a look at each line.
 
     A batch has few measurements, so each gets its stamp by one replacement in all of its lines.
     """
-    if b"\\" in body or any(b"," + key.encode() + b"=" in body for key in tags):
+    if b"\\" in body or _one_of(tuple(tags)).search(body):
         return None
-    lines = b"\n" + body
-    count = lines.count(b"\n")
     mark = encode_tags({key: text for key, text in tags.items() if text}).encode()
     name = _name(body[: body.find(b" ")])
-    heads = lines.split(b"\n" + name + b",")
-    if len(heads) == count + 1:  # the usual case: one measurement, with tags
-        lines = (b"\n" + name + mark + b",").join(heads)
-        return Stamped(lines[1:], range(1, count + 1))
+    rests = body.split(b"\n" + name + b",")
+    if len(rests) == count and rests[0].startswith(name + b","):  # the usual case: one measurement, with tags
+        rests[0] = name + mark + rests[0][len(name) :]
+        return Stamped((b"\n" + name + mark + b",").join(rests), range(1, count + 1))
     names = {_name(line) for line in body.split(b"\n")}
     if len(names) > FEW_NAMES:
         return None
+    lines = b"\n" + body
     for name in names:
         for end in (b",", b" "):
             lines = lines.replace(b"\n" + name + end, b"\n" + name + mark + end)

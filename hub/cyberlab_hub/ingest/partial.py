@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cyberlab.wire import RefusedLine, Written
+from cyberlab.wire import RefusedLine
 
 MAX_POSTS = 60
 """Further requests for one bad batch: enough for a few bad lines among 5,000. After that a whole part is refused."""
@@ -27,16 +27,15 @@ class Reply:
     words: str = ""
 
 
-def write_all(post: Callable[[bytes], Reply], body: bytes) -> Written:
+def write_all(post: Callable[[bytes], Reply], body: bytes) -> tuple[RefusedLine, ...]:
     """Write `body` by `post`; every line is either written or named with a reason."""
     reply = post(body)
     if reply.ok:
-        return Written(written=body.count(b"\n") + 1)
+        return ()
     search = _Search(post)
     lines = list(enumerate(body.split(b"\n"), 1))
     search.sort_out(lines, reply)
-    refused = tuple(sorted(search.refused, key=lambda r: r.line))
-    return Written(written=len(lines) - len(refused), refused=refused)
+    return tuple(sorted(search.refused, key=lambda r: r.line))
 
 
 class _Search:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from cyberlab.wire import Measurement, Written
+from cyberlab.wire import Measurement, RefusedLine
 
 from cyberlab_hub.settings import Settings
 
@@ -78,10 +78,11 @@ class Store(Protocol):
     def ensure_owner(self, owner: str) -> None:
         """Make the owner's database and their reader, who may read it and the common ones. Cheap when done."""
 
-    def write(self, database: str, body: bytes) -> Written:
+    def write(self, database: str, body: bytes) -> tuple[RefusedLine, ...]:
         """Write checked line protocol (nanoseconds), lines separated by a newline.
 
-        Writing the same lines twice leaves one point each. `Written.refused` counts lines of `body` from 1.
+        Returns the lines that InfluxDB refuses, by their number in `body` from 1; the others are written.
+        Writing the same lines twice leaves one point each.
         A missing database of an owner is not made here: call `ensure_owner` first.
         """
 

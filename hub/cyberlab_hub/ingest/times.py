@@ -6,9 +6,31 @@ Only the end of a line is looked at. Whether the line is one is decided afterwar
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 UNITS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _TIME = re.compile(rb"-?\d{1,19}")
+
+
+@dataclass(frozen=True)
+class Times:
+    """How the times of a batch are to be read."""
+
+    unit: str
+    now_ns: int
+    """For lines without one."""
+
+    def at_once(self, body: bytes) -> bytes:
+        """`body` with the zeros that make nanoseconds of its unit, after every line.
+
+        Line protocol only if each line ends in a time of that unit: zeros after anything else leave no line.
+        """
+        zeros = str(UNITS[self.unit])[1:].encode()
+        return body.replace(b"\n", zeros + b"\n") + zeros if zeros else body
+
+    def line_by_line(self, body: bytes) -> bytes:
+        """As `in_nanoseconds`."""
+        return in_nanoseconds(body, self.unit, self.now_ns)
 
 
 def in_nanoseconds(body: bytes, unit: str, now_ns: int) -> bytes:

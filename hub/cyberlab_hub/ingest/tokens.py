@@ -86,6 +86,14 @@ class Tokens:
             raise _refused()
         return sender
 
+    def fresh(self, token: str) -> Sender | None:
+        """Who holds this token, if `sender` need not look it up: never blocks."""
+        with self._lock:
+            seen, sender = self._known.get(hashed(token), (-STALE, None))
+        if sender is None or sender.ended is not None or sender.agent or self._clock() - seen >= FRESH:
+            return None
+        return sender
+
     def sender_on_device(self, token: str) -> Sender:
         """The same for what a device kept while it was away: a withdrawn token is known for `LATE` more.
 

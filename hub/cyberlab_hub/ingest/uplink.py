@@ -19,13 +19,15 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from cyberlab.wire import Written
 from cyberlab_edge.answers import Answer, Verdict
-from cyberlab_edge.frames import BODY_LINES, FRAME_BYTES, PATH, REASONS, BadFrame, Frame, pack_answer, unpack
+from cyberlab_edge.frames import FRAME_BYTES, PATH, REASONS, BadFrame, Frame, pack_answer, unpack
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
+from cyberlab_hub.ingest.bodies import TooLarge, counted
 from cyberlab_hub.ingest.intake import paced, take
+from cyberlab_hub.ingest.lines import Batch
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import Refusals
 from cyberlab_hub.ingest.store import FLEET, Store
@@ -144,12 +146,11 @@ class Uplinks:
 
     def _take(self, body: bytes, sender: Sender, device: str) -> Written:
         tags = sender.tags(device)
-        if body.count(b"\n") > BODY_LINES:
-            raise NotAllowed("body-large", f"A batch has at most {BODY_LINES} points.")
-        if sender.agent:  # the lab's own: no user's quota
-            return take(self._store, FLEET, body, tags, common=True)
         until = None if sender.ended is None else int(sender.ended.timestamp() * 1e9) + END_SLACK_NS
-        return paced(self._pace, self._store, sender.owner, body, tags, until)
+        batch = counted(Batch(body, until))
+        if sender.agent:  # the lab's own: no user's quota
+            return take(self._store, FLEET, batch, tags, common=True)
+        return paced(self._pace, self._store, sender.owner, batch, tags)
 
 
 def _refusal(error: HubError) -> Answer:
@@ -157,7 +158,7 @@ def _refusal(error: HubError) -> Answer:
         return Answer(Verdict.LATER, error.message, wait=error.retry_after or 1.0)
     if isinstance(error, PartDown):
         return Answer(Verdict.LATER, error.message, wait=DOWN_SECONDS)
-    if isinstance(error, NotSignedIn | NotAllowed):
+    if isinstance(error, NotSignedIn | NotAllowed | TooLarge):
         return Answer(Verdict.NEVER, error.message)
     raise error
 

@@ -15,8 +15,9 @@ from starlette.responses import JSONResponse, Response
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotSignedIn, OverQuota, PartDown
 from cyberlab_hub.ingest.bodies import BadBody, TooLarge, read_unpacked
+from cyberlab_hub.ingest.lines import Batch
 from cyberlab_hub.ingest.store import database_of
-from cyberlab_hub.ingest.times import UNITS, in_nanoseconds
+from cyberlab_hub.ingest.times import UNITS, Times
 from cyberlab_hub.ingest.tokens import Sender
 
 PATH = "/api/v2/"
@@ -84,8 +85,8 @@ def check_target(request: Request, sender: Sender) -> None:
         )
 
 
-async def body(request: Request) -> bytes:
-    """The lines, unpacked, with times in nanoseconds.
+async def batch(request: Request) -> Batch:
+    """The lines, unpacked; a line without a time is of now.
 
     Raises:
         BadBody: ``precision-unknown``, ``points-missing``, and as `read_unpacked`. TooLarge.
@@ -93,10 +94,10 @@ async def body(request: Request) -> bytes:
     unit = request.query_params.get("precision", "ns") or "ns"
     if unit not in UNITS:
         raise BadBody("precision-unknown", f"precision is one of {', '.join(UNITS)}, not {unit[:40]!r}.")
-    came = await read_unpacked(request)
-    if not came.strip():
+    came = await read_unpacked(request, Times(unit, time.time_ns()))
+    if not came.body.strip():
         raise BadBody("points-missing", "writing requires points")
-    return in_nanoseconds(came, unit, time.time_ns())
+    return came
 
 
 def answer(written: Written) -> Response:

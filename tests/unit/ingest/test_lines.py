@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cyberlab.wire import RefusedLine
 from cyberlab_edge.points import Point, encode_tags, parse
-from cyberlab_hub.ingest.lines import merge, stamp
+from cyberlab_hub.ingest.lines import Batch, merge, stamp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +14,11 @@ TAGS = {"device": "pi01", "deployment": "green house"}
 
 
 def lines(body: bytes) -> list[str]:
-    return stamp(body, TAGS).body.decode().split("\n")
+    return stamp(Batch(body), TAGS).body.decode().split("\n")
 
 
 def reason(line: bytes) -> str:
-    stamped = stamp(line, TAGS)
+    stamped = stamp(Batch(line), TAGS)
     assert stamped.body == b""
     (refused,) = stamped.refused
     return refused.reason
@@ -57,7 +57,7 @@ def test_a_good_batch_is_stamped() -> None:
 )
 def test_whatever_the_edge_writes_passes_and_means_the_same(points: list[Point]) -> None:
     body = "\n".join(p.line() for p in points).encode()
-    stamped = stamp(body, TAGS)
+    stamped = stamp(Batch(body), TAGS)
     assert stamped.refused == ()
     for point, line in zip(points, stamped.body.decode().split("\n"), strict=True):
         assert parse(line) == Point(point.measurement, point.fields, point.time_ns, {**point.tags, **TAGS})
@@ -99,7 +99,7 @@ def test_a_bad_line_is_refused_with_the_reason(line: bytes, words: str) -> None:
 
 
 def test_good_lines_of_a_bad_batch_pass_and_numbers_are_those_of_the_sender() -> None:
-    stamped = stamp(b"t a=1 %d\nbad\n\n# a comment\nt a=2 %d\r\nt a=3\n" % (T, T), TAGS)
+    stamped = stamp(Batch(b"t a=1 %d\nbad\n\n# a comment\nt a=2 %d\r\nt a=3\n" % (T, T)), TAGS)
     assert stamped.numbers == (1, 5)
     assert [r.line for r in stamped.refused] == [2, 6]
     assert len(stamped.body.split(b"\n")) == 2
@@ -120,7 +120,7 @@ def test_the_name_of_a_device_inside_a_text_is_no_claim() -> None:
 @given(st.binary(max_size=60), st.sampled_from([b"t a=1 ", b"t,device=pi02 a=1 ", b't a="']))
 def test_no_bytes_make_a_line_of_somebody_else(noise: bytes, start: bytes) -> None:
     mark = encode_tags(TAGS).encode()
-    stamped = stamp(start + noise + b" %d\n" % T + noise, TAGS)
+    stamped = stamp(Batch(start + noise + b" %d\n" % T + noise), TAGS)
     for line in stamped.body.split(b"\n") if stamped.body else ():
         head = line.partition(b" ")[0] if b"\\ " not in line else line
         assert mark.split(b",device")[0] in line
@@ -133,8 +133,8 @@ def test_no_bytes_make_a_line_of_somebody_else(noise: bytes, start: bytes) -> No
 )
 def test_a_long_hostile_line_is_quick(piece: bytes) -> None:
     body = b"t,a=" + piece * (900_000 // len(piece)) + b"\x01"
-    assert stamp(body, TAGS).body == b""
-    assert stamp(b"t a=" + piece * (900_000 // len(piece)), TAGS).body == b""
+    assert stamp(Batch(body), TAGS).body == b""
+    assert stamp(Batch(b"t a=" + piece * (900_000 // len(piece))), TAGS).body == b""
 
 
 LINES = st.builds(
@@ -156,8 +156,8 @@ LINES = st.builds(
 @given(st.lists(LINES, min_size=1, max_size=6))
 def test_a_batch_is_stamped_as_each_of_its_lines_would_be(lines: list[bytes]) -> None:
     tags = {"deployment": "green", "device": "pi01"}
-    whole = stamp(b"\n".join(lines), tags)
-    alone = [stamp(line, tags) for line in lines]
+    whole = stamp(Batch(b"\n".join(lines)), tags)
+    alone = [stamp(Batch(line), tags) for line in lines]
     kept = [one.body for one in alone if one.body]
     assert whole.body == b"\n".join(kept)
     assert list(whole.numbers) == [number for number, one in enumerate(alone, 1) if one.body]

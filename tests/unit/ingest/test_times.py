@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from cyberlab_hub.ingest.times import in_nanoseconds
+from cyberlab_hub.ingest.lines import Batch, stamp
+from cyberlab_hub.ingest.times import UNITS, Times, in_nanoseconds
+from hypothesis import given
+from hypothesis import strategies as st
 
 NOW = 1_700_000_000_000_000_000
 
@@ -41,3 +44,29 @@ def test_lines_keep_their_numbers() -> None:
 def test_an_unknown_unit() -> None:
     with pytest.raises(KeyError):
         in_nanoseconds(b"t v=1 1", "minutes", NOW)
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [
+            b"t v=1 1700000000",
+            b"t v=1",
+            b't v="a 1"',
+            b"t v=1i -5",
+            b"t v=1 0",
+            b"t,a=b v=1,w=2 17 ",
+            b"t v=1 1700000000\r",
+            b"# 17",
+            b"",
+            b"t v=1 9999999999999999999",
+        ]
+    ),
+    max_size=5,
+)
+
+
+@given(LINES, st.sampled_from(list(UNITS)))
+def test_all_lines_at_once_are_as_each_by_itself(lines: list[bytes], unit: str) -> None:
+    body, tags = b"\n".join(lines), {"device": "pi01"}
+    at_once = stamp(Batch(body, times=Times(unit, NOW)), tags)
+    assert at_once == stamp(Batch(in_nanoseconds(body.rstrip(b"\n"), unit, NOW)), tags)

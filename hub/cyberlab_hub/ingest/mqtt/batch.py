@@ -15,6 +15,7 @@ from cyberlab.wire import RefusedLine, Written
 
 from cyberlab_hub.errors import NotSignedIn
 from cyberlab_hub.ingest.intake import paced
+from cyberlab_hub.ingest.lines import Batch
 from cyberlab_hub.ingest.mqtt.logins import Login
 from cyberlab_hub.ingest.mqtt.messages import Parsed, parse
 from cyberlab_hub.ingest.pace import Pace
@@ -97,7 +98,7 @@ class Batches:
         refused = [line for _, parsed in messages for line in parsed.refused]
         if lines:
             tags = login.sender.tags(login.device)
-            written = paced(self._pace, self._store, self._owner, b"\n".join(lines), tags)
+            written = paced(self._pace, self._store, self._owner, Batch(b"\n".join(lines)), tags)
             refused += [_in_message(line, starts) for line in written.refused]
         if refused:
             told = Written(written=0, refused=tuple(refused))

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Body, Query, Request
 from fastapi.responses import StreamingResponse
 
 from cyberlab_hub.ingest.intake import paced
+from cyberlab_hub.ingest.lines import Batch
 from cyberlab_hub.service.auth import User
 from cyberlab_hub.service.parts import Lab
 from cyberlab_hub.service.streams import HeldResponse, close_source, pieces
@@ -74,4 +75,4 @@ def write_points(
     body: Annotated[bytes, Body(media_type="text/plain", description="Line protocol, ns")],
 ) -> Written:
     """Write points into your own database; each is stamped `deployment=notebook`."""
-    return paced(lab.pace, lab.store, caller.name, body, NOTEBOOK)
+    return paced(lab.pace, lab.store, caller.name, Batch(body), NOTEBOOK)

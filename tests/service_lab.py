@@ -15,6 +15,7 @@ import httpx
 import uvicorn
 from cyberlab.spec import FileEntry, ImageSpec
 from cyberlab.wire import API, Base, Catalogue, Library, Scenario
+from cyberlab_hub import certs
 from cyberlab_hub.service.app import create_app
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.hub import Hub
@@ -120,6 +121,7 @@ def service_lab(
 ) -> Iterator[ServiceLab]:
     """Start the service in a thread, on a port of this machine's choice; stop it at the end."""
     settings = Settings(state=state, **changes)
+    certs.ensure(settings)
     workshop, store, hub = workshop or FakeWorkshop(), store or FakeStore(), FakeHub()
     database = Database.open(settings.db_url)
     caller = Hub("http://hub.test/hub/api", lambda: "root-token", transport=hub)

@@ -16,7 +16,8 @@ class Things(Data):
     def add_thing(self, name: str) -> NewThing:
         """A token with which a thing of yours, such as an Arduino, sends readings as the device `name`.
 
-        The token is in the answer (``.token``) and is shown this once: the lab keeps only its hash.
+        The token is in the answer (``.token``) and is shown this once: the lab keeps only its hash. Beside it: where
+        the thing writes to (``.gateway``, ``.mqtt``), and by which certificate it knows the lab (``.ca``).
 
         Raises:
             SpecRefused: the name is not possible. Conflict: you have a thing of that name. OverQuota.

@@ -378,6 +378,8 @@ class NewThing(Thing):
     """URL for clients of InfluxDB."""
     mqtt: str
     """URL of the MQTT broker."""
+    ca: str = Field(repr=False)
+    """The lab's authority (PEM): by it a client knows that gateway and broker are the lab's."""
     bucket: str
     org: str
 

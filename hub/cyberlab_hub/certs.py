@@ -54,13 +54,13 @@ class Holder:
 
 def holders(settings: Settings) -> tuple[Holder, ...]:
     """Who holds a certificate in this lab."""
-    host = settings.gateway("devices")
+    host, campus = settings.gateway("devices"), settings.on_campus.entries
     return (
         Holder("engine", (settings.engine_address, "localhost", "127.0.0.1")),
         Holder("registry", (settings.registry_address,)),
         Holder("lab", (host, "localhost", "127.0.0.1")),
-        Holder("ingest", (host, "localhost", "127.0.0.1")),
-        Holder("mqtt", (settings.mqtt_address, "localhost", "127.0.0.1")),
+        Holder("ingest", (host, "localhost", "127.0.0.1", *campus)),
+        Holder("mqtt", (settings.mqtt_address, "localhost", "127.0.0.1", *campus)),
         Holder("token-signer"),
         *_web(settings),
     )

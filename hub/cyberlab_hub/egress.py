@@ -59,7 +59,7 @@ class Egress:
     internet: bool = False
 
 
-def parse(text: str, packages: Iterable[tuple[str, int]]) -> Egress:
+def parse(text: str, packages: Iterable[tuple[str, int]] = ()) -> Egress:
     """The rule of a setting; `packages` is what the word ``packages`` stands for on this machine.
 
     Raises:

@@ -1,16 +1,47 @@
-"""TLS listeners that take up a renewed certificate by themselves.
+"""What the lab service and the gateway have in common: several listeners in one process, and fresh certificates.
 
-`up` renews the certificates of servers; the lab service and the gateway run on for months. At each new connection they
-look whether the file has changed, and the next connection sees the new certificate.
+`up` renews the certificates of servers; the two run on for months. At each new connection they look whether the file
+has changed, and the next connection sees the new certificate.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import ssl
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import uvicorn
+
 log = logging.getLogger("cyberlab.listeners")
+
+
+class Listener(uvicorn.Server):
+    """A server that leaves the signals to `serve`: several of them share one process."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+async def serve(listeners: Sequence[Listener], before_end: Callable[[], object] = lambda: None) -> None:
+    """Until SIGTERM or SIGINT, or until one of them ends: then all end."""
+
+    def stop() -> None:
+        before_end()
+        for listener in listeners:
+            listener.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    serving = [asyncio.create_task(listener.serve()) for listener in listeners]
+    await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
+    stop()
+    await asyncio.gather(*serving)
 
 
 def keep_fresh(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from pathlib import Path
 
-from cyberlab_hub import egress
+from cyberlab_hub import campus, egress
+from cyberlab_hub.campus import Campus
 
 ROOT = Path(__file__).resolve().parents[2]
 """The checkout (or the installed tree) with `spawner_images`, `notebooks` and `jupyterhub_config.py`."""
@@ -37,6 +38,8 @@ class Settings:
     tls: str = ""
     """``off``, ``own`` (a certificate of the lab's authority) or a path: PATH.crt and PATH.key are used.
     Empty: ``own`` as soon as the network can reach the page, ``off`` on this machine alone."""
+    campus: str = ""
+    """Addresses of this machine and names at which things elsewhere reach gateway and MQTT broker. Empty: nowhere."""
     subnet: str = "10.77.0.0/16"
     """Cut into four networks: devices (.0.0/22), data (.4.0/24), gate (.5.0/24), users (.8.0/22)."""
     pis: int = -1
@@ -187,12 +190,17 @@ class Settings:
     @property
     def ingest_url(self) -> str:
         """The ingest gateway, TLS, on the devices' network."""
-        return f"https://{self.gateway('devices')}:8443"
+        return f"https://{self.gateway('devices')}:{campus.GATEWAY_PORT}"
 
     @property
     def mqtt_url(self) -> str:
         """The MQTT broker, TLS, on the devices' network."""
-        return f"mqtts://{self.mqtt_address}:8883"
+        return f"mqtts://{self.mqtt_address}:{campus.BROKER_PORT}"
+
+    @property
+    def on_campus(self) -> Campus:
+        """Where things that are on no network of the lab reach the two."""
+        return campus.parse(self.campus)
 
     @property
     def registry(self) -> str:
@@ -271,23 +279,17 @@ def load() -> Settings:
             raise ValueError(f"CYBERLAB_{field.name.upper()}={raw!r} is not {field.type}") from error
     settings = Settings(state=state, **chosen)  # type: ignore[arg-type]  # each value was made by its field's type
     _check_address(settings)
-    _check_egress(settings)
-    return settings
-
-
-def _check_egress(settings: Settings) -> None:
-    """Raises: ValueError."""
-    for name in ("egress", "notebook_egress"):
+    for name in ("egress", "notebook_egress", "campus"):
         try:
-            egress.parse(getattr(settings, name), ())
+            (campus if name == "campus" else egress).parse(getattr(settings, name))
         except ValueError as error:
             raise ValueError(f"CYBERLAB_{name.upper()}: {error}") from error
+    return settings
 
 
 def _check_address(settings: Settings) -> None:
     """Raises: ValueError."""
-    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-    if settings.host and not re.fullmatch(rf"{label}(\.{label})*", settings.host.lower()):
+    if settings.host and not campus.HOST_NAME.fullmatch(settings.host.lower()):
         raise ValueError(
             f"CYBERLAB_HOST={settings.host!r} is not a host name; write it without http:// and port, "
             "as in lab.example.org"

@@ -12,6 +12,7 @@ from typing import Any
 
 import uvicorn
 from cyberlab.wire import API
+from cyberlab_hub import certs
 from cyberlab_hub.service.app import create_app
 from cyberlab_hub.service.catalogue import read_seed
 from cyberlab_hub.service.database import Database
@@ -37,8 +38,10 @@ def fake_lab(folder: Path) -> Iterator[LabHere]:
     """The real service over HTTP, its engines, InfluxDB and hub replaced."""
     hub, workshop, store = FakeHub(), FakeWorkshop(), FakeStore()
     database = Database.open(f"sqlite:///{folder / 'lab.sqlite'}")
+    settings = Settings(state=folder)
+    certs.ensure(settings)
     parts = assemble(
-        Settings(state=folder),
+        settings,
         database,
         workshop,
         store,

@@ -241,7 +241,7 @@ def test_publish_share_and_measure(here: LabHere) -> None:
     assert call("share", "nobody-there").exit_code == 3
 
 
-def test_things(here: LabHere) -> None:
+def test_things(here: LabHere, tmp_path: Path) -> None:
     made = answer("thing", "balcony")
     assert made["token"]
     assert (made["bucket"], made["org"]) == (here.user, "cyberlab")
@@ -251,9 +251,12 @@ def test_things(here: LabHere) -> None:
     assert made["token"] not in str(listed)
     assert "thing-exists" in str(answer("thing", "balcony", code=3))
     assert call("thing", "Not A Name").stderr.count("cannot name a thing") == 1
-    shown = call("thing", "roof").stdout
+    assert "cannot be written" in call("thing", "roof", "--ca", "/no/folder/ca.crt").stderr
+    assert call("rm", "thing", "roof").exit_code == 0
+    shown = call("thing", "roof", "--ca", str(tmp_path / "ca.crt")).stdout
     assert "shown this once" in shown
     assert "MEASUREMENT" in shown
+    assert (tmp_path / "ca.crt").read_text() == made["ca"]
     for name in ("balcony", "roof"):
         assert call("rm", "thing", name).exit_code == 0
     assert call("rm", "thing", "roof").exit_code == 3

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cyberlab_hub.errors import NotSignedIn
 from cyberlab_hub.ingest.intake import take
 from cyberlab_hub.ingest.lines import IDENTITY_CLAIMED, Batch
 from cyberlab_hub.ingest.store import database_of
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.service.models import IngestToken, now
-from service_lab import ServiceLab
+from service_lab import ServiceLab, service_lab
 
 T = 1_760_000_000_000_000_000
 
@@ -46,6 +48,17 @@ def test_a_thing_from_its_token_to_its_end(service: ServiceLab) -> None:
     assert service.anna.get("/things").json() == []
     with pytest.raises(NotSignedIn):
         Tokens(service.database).sender(thing["token"])
+
+
+def test_a_thing_is_told_where_it_reaches_the_lab_from_elsewhere(tmp_path: Path) -> None:
+    with service_lab(tmp_path, campus="lab.example.org,192.0.2.10") as lab:
+        thing = lab.anna.post("/things", json={"name": "balcony"}).json()
+    assert thing["gateway"] == "https://lab.example.org:8443"
+    assert thing["mqtt"] == "mqtts://lab.example.org:8883"
+    ca = x509.load_pem_x509_certificate(thing["ca"].encode())
+    for name in ("ingest", "mqtt"):
+        shown = x509.load_pem_x509_certificate((tmp_path / "certs" / f"{name}.crt").read_bytes())
+        shown.verify_directly_issued_by(ca)
 
 
 @pytest.mark.parametrize("tag", [b"deployment=greenhouse", b"device=pi01", b"device=balcony2"])

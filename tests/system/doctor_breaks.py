@@ -20,6 +20,7 @@ from typing import Any
 import docker
 import httpx
 from cyberlab_hub import certs
+from cyberlab_hub.campus import GATEWAY_PORT
 from cyberlab_hub.ingest.influx1 import Influx1Store, reader_of
 from cyberlab_hub.ingest.store import FLEET, database_of
 from cyberlab_hub.settings import Settings
@@ -537,6 +538,14 @@ def an_engine_on_the_network(settings: Settings, _: Path) -> Broken:
     code = "import socket; open('/proc/self/comm', 'w').write('dockerd'); s = socket.create_server(('127.0.0.1', 0))"
     with program(code):
         yield settings, "dockerd listens on 127.0.0.1:"
+
+
+@breaks("campus-gateway")
+def a_gateway_that_answers_the_campus(settings: Settings, tmp: Path) -> Broken:
+    there = replace(elsewhere(settings, tmp / "state"), campus="127.77.9.1")
+    certs.ensure(there)
+    with careless("127.77.9.1", GATEWAY_PORT, there.certs / "ingest.crt"):
+        yield there, "was answered 200 to a stranger, not 404"
 
 
 # ---------------------------------------------------------------- web, registry, disks

@@ -1,16 +1,21 @@
-"""``python -m cyberlab_hub.ingest``: the gateway on the devices' network, over TLS, until SIGTERM."""
+"""``python -m cyberlab_hub.ingest``: the gateway on the devices' network, over TLS, until SIGTERM.
+
+A part of it (`app.CAMPUS`) is served at the addresses of ``CYBERLAB_CAMPUS`` too.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Literal
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
+from cyberlab_hub.campus import BROKER_PORT, CONNECTIONS, GATEWAY_PORT
 from cyberlab_hub.errors import HubError
-from cyberlab_hub.ingest.app import create_app
-from cyberlab_hub.ingest.mqtt.bridge import PORT as MQTT_PORT
+from cyberlab_hub.ingest.app import CAMPUS, create_app
 from cyberlab_hub.ingest.mqtt.bridge import Bridge
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.refusals import Refusals
@@ -18,14 +23,14 @@ from cyberlab_hub.ingest.space import Space
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.ingest.uplink import UPLINK_PORT, Uplinks
-from cyberlab_hub.listeners import keep_fresh
+from cyberlab_hub.listeners import Listener, keep_fresh
+from cyberlab_hub.listeners import serve as serve_all
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.audit_post import AuditPost
 from cyberlab_hub.service.database import Database
 from cyberlab_hub.service.quotas import Quotas
 from cyberlab_hub.settings import Settings, load
 
-PORT = 8443
 _TRIM, _MMAP = -1, -3
 """``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD`` of glibc's ``mallopt(3)``."""
 _KEPT_BYTES = 1 << 25
@@ -33,10 +38,10 @@ _KEPT_BYTES = 1 << 25
 
 def serve(
     settings: Settings,
-    port: int = PORT,
+    port: int = GATEWAY_PORT,
     host: str = "",
     uplink_port: int = UPLINK_PORT,
-    mqtt_port: int = MQTT_PORT,
+    mqtt_port: int = BROKER_PORT,
 ) -> None:
     """Serve until told to stop. `host` is the host's own address on the devices' network, if not given.
 
@@ -54,40 +59,58 @@ def serve(
         bridge: Bridge | None = None
         if settings.mqtt_folder.exists():  # set-up made a broker
             bridge = Bridge(settings, database, store, pace, post.put, mqtt_port)
-        app = create_app(store, tokens, pace, post.put, bridge.stop if bridge else lambda: None)
         uplinks = Uplinks(store, tokens, pace, Refusals(post.put))
         host = host or settings.gateway("devices")
-        config = uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            ssl_certfile=settings.certs / "ingest.crt",
-            ssl_keyfile=str(settings.certs / "ingest.key"),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # devices come by themselves: nobody else says what their address is
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=5,
-            limit_concurrency=2000,
-            http="httptools",
-        )
-        config.load()
-        if config.ssl is not None:
-            keep_fresh(config.ssl, settings.certs / "ingest.crt", settings.certs / "ingest.key")
+        app = create_app(store, tokens, pace, post.put, bridge.stop if bridge else lambda: None)
+        listeners = [_listener(settings, app, host, port, 2000)]
+        for address in settings.on_campus.addresses:
+            outer = create_app(store, tokens, pace, post.put, served=CAMPUS)
+            listeners.append(_listener(settings, outer, address, port, CONNECTIONS, lifespan="off"))
         if bridge is not None:
             bridge.start()
-        uvloop.run(_both_doors(uvicorn.Server(config), uplinks, settings, host, uplink_port))
+        uvloop.run(_every_door(listeners, uplinks, settings, host, uplink_port))
     finally:
         post.close()
         database.close()
 
 
-async def _both_doors(
-    server: uvicorn.Server, uplinks: Uplinks, settings: Settings, host: str, port: int
+def _listener(
+    settings: Settings,
+    app: ASGIApp,
+    host: str,
+    port: int,
+    connections: int,
+    lifespan: Literal["auto", "off"] = "auto",
+) -> Listener:
+    certificate, key = settings.certs / "ingest.crt", settings.certs / "ingest.key"
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        lifespan=lifespan,
+        ws="none",
+        ssl_certfile=certificate,
+        ssl_keyfile=str(key),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # devices come by themselves: nobody else says what their address is
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=5,
+        limit_concurrency=connections,
+        http="httptools",
+    )
+    config.load()
+    if config.ssl is not None:
+        keep_fresh(config.ssl, certificate, key)
+    return Listener(config)
+
+
+async def _every_door(
+    listeners: list[Listener], uplinks: Uplinks, settings: Settings, host: str, port: int
 ) -> None:
     async with uplinks.listening(settings, host, port):
-        await server.serve()
+        await serve_all(listeners)
 
 
 def _keep_memory() -> None:

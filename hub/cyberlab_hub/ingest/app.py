@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +37,8 @@ AT_WORK = 8
 """Batches being written at once."""
 IN_HOUSE = 64
 """Batches in memory at once; more are sent away with 429."""
+CAMPUS = ("/api/v2/write", "/ping", "/health")
+"""All that is served beyond the devices' network: InfluxDB's way to write, and what its clients ask before they do."""
 _STATUS: dict[type[HubError], int] = {
     NotSignedIn: 401,
     NotAllowed: 403,
@@ -52,8 +54,12 @@ def create_app(
     pace: Pace,
     note: Note = logged,
     before_end: Callable[[], object] = lambda: None,
+    served: Collection[str] = (),
 ) -> Starlette:
-    """The gateway's application. Closes `store` at its end. `note` takes what the audit should know, at once."""
+    """The gateway's application. Closes `store` at its end. `note` takes what the audit should know, at once.
+
+    `served`: the paths that it has; none: all. Two applications hold up one another in nothing but the database.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -70,6 +76,7 @@ def create_app(
         Route("/ping", v2.ping, methods=["GET", "HEAD"]),
         Route("/health", gate.health, methods=["GET"]),
     ]
+    routes = [route for route in routes if not served or route.path in served]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={HubError: _told})
 
 

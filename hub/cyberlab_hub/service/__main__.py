@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -23,7 +20,7 @@ import uvicorn
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.store import open_store
-from cyberlab_hub.listeners import keep_fresh
+from cyberlab_hub.listeners import Listener, keep_fresh, serve
 from cyberlab_hub.service.app import create_app
 from cyberlab_hub.service.catalogue import read_seed
 from cyberlab_hub.service.database import Database
@@ -41,14 +38,6 @@ DRAIN_SECONDS = 1
 """How long open answers may take to end when the service stops."""
 
 log = logging.getLogger("cyberlab.service")
-
-
-class Listener(uvicorn.Server):
-    """A server that leaves the signals to `run`: two of them share one process."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
 
 
 def listeners(settings: Settings, parts: Parts) -> tuple[Listener, Listener]:
@@ -88,23 +77,11 @@ def listeners(settings: Settings, parts: Parts) -> tuple[Listener, Listener]:
 
 async def run(settings: Settings, parts: Parts) -> None:
     """Serve until a signal, or until one of the listeners ends."""
-    servers = listeners(settings, parts)
-
-    def stop() -> None:
-        parts.jobs.bell.close()  # streams end by themselves, so that the servers need not wait for them
-        for server in servers:
-            server.should_exit = True
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    serving = [asyncio.create_task(server.serve()) for server in servers]
     log.info("lab service on %s, registry tokens on %s", settings.lab_url, settings.token_url)
     renewing = asyncio.create_task(keep_certificates(settings))
-    await asyncio.wait(serving, return_when=asyncio.FIRST_COMPLETED)
-    stop()
+    # when its bell is closed streams end by themselves, so that the servers need not wait for them
+    await serve(listeners(settings, parts), parts.jobs.bell.close)
     renewing.cancel()
-    await asyncio.gather(*serving)
 
 
 def main() -> int:

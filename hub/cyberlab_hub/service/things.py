@@ -83,8 +83,9 @@ class Things:
         return NewThing(
             **dict(_view(row)),
             token=token,
-            gateway=self._settings.ingest_url,
-            mqtt=self._settings.mqtt_url,
+            gateway=self._settings.on_campus.gateway_url or self._settings.ingest_url,
+            mqtt=self._settings.on_campus.broker_url or self._settings.mqtt_url,
+            ca=(self._settings.certs / "ca.crt").read_text(),
             bucket=owner,
             org=ORG,
         )

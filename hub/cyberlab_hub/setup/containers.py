@@ -20,7 +20,7 @@ import docker
 from cyberlab_edge.device import INTAKE
 from docker.types import LogConfig, Mount
 
-from cyberlab_hub import egress
+from cyberlab_hub import campus, egress
 from cyberlab_hub.disks import Disk, Disks
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
@@ -71,6 +71,8 @@ class Part:
     """Name -> text of the files it gets, read-only, in /given. No secrets: they are readable."""
     folders: tuple[tuple[str, str], ...] = ()
     """Where -> which folder of this machine's it sees there, read-only, as it changes."""
+    published: tuple[tuple[str, int], ...] = ()
+    """Addresses of this machine, each with the port at which the container is reached from outside the lab."""
     engine: bool = False
     """It runs a Docker engine inside."""
     memory_mb: int = 0
@@ -118,6 +120,7 @@ def mqtt(settings: Settings) -> Part:
         certs=("ca.crt", "mqtt.crt", "mqtt.key"),
         certs_owner=MQTT_UID,
         folders=(("/logins", str(settings.mqtt_folder / "logins")),),
+        published=tuple((address, campus.BROKER_PORT) for address in settings.on_campus.addresses),
         memory_mb=1024,
         cpus=1,
     )
@@ -192,7 +195,7 @@ def proxy(settings: Settings, configuration: str) -> Part:
 
 def _engine_env(settings: Settings, *more: str) -> dict[str, str]:
     """`more`: what containers inside may reach beside the proxy, as ``address:port``."""
-    allowed = [f"{d.network}:{d.port}" for d in egress.parse(settings.egress, ()).direct]
+    allowed = [f"{d.network}:{d.port}" for d in egress.parse(settings.egress).direct]
     return {
         # names are the proxy's business: nobody answers there, so that a lookup fails at once
         "LAB_DNS": settings.gateway("devices"),
@@ -256,6 +259,7 @@ def ensure(settings: Settings, engine: docker.DockerClient, part: Part) -> str:
         name=name,
         hostname=part.name,
         environment=part.env,
+        ports=[port for _, port in part.published],
         host_config=host,
         networking_config=engine.api.create_networking_config(networks),
         labels={LAB: settings.name, PART: part.name, DESCRIPTION: description, **part.labels},
@@ -301,7 +305,9 @@ def description(settings: Settings, engine: docker.DockerClient, part: Part) -> 
 
 
 def _digest(part: Part, host: dict[str, Any], image: str) -> str:
-    text = json.dumps([asdict(part), host, image], sort_keys=True)
+    described = asdict(part)
+    del described["published"]  # `host` has it
+    text = json.dumps([described, host, image], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -314,6 +320,7 @@ def host_config(settings: Settings, engine: docker.DockerClient, part: Part) -> 
             for target, disk in part.disks
         ],
         network_mode=network_name(settings, part.network),
+        port_bindings=_port_bindings(part),
         restart_policy={"Name": "unless-stopped"},
         log_config=LogConfig(type="json-file", config={"max-size": "10m", "max-file": "3"}),
         init=True,
@@ -329,6 +336,11 @@ def host_config(settings: Settings, engine: docker.DockerClient, part: Part) -> 
     else:
         config |= {"CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"]}
     return config
+
+
+def _port_bindings(part: Part) -> dict[int | str, Any] | None:
+    ports = {port for _, port in part.published}
+    return {port: [place for place in part.published if place[1] == port] for port in ports} or None
 
 
 def _binds(settings: Settings, part: Part) -> list[str]:

@@ -1,7 +1,8 @@
 """What each network of the lab may reach: of this host, of the other networks, of the world. Deny by default.
 
-    INPUT        chain CYBERLAB-IN-…   the host's ports that a network may use
-    DOCKER-USER  chain CYBERLAB-FW-…   what is routed from one network to another, or out (Docker leaves us that hook)
+    INPUT        chain CYBERLAB-IN-…   the host's ports that a network may use; the host's own addresses on them
+    DOCKER-USER  chain CYBERLAB-FW-…   what is routed from one network to another, out, or in from elsewhere
+                                       (Docker leaves us that hook)
     IPv6         the lab has none: both hooks refuse everything that comes from its bridges
 
 Containers inside the workshop engine and the Pis have a filter of their own, in ``spawner_images/engine/engine.sh``:
@@ -16,7 +17,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyberlab_hub import egress
+from cyberlab_hub import campus, egress
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.networks import GATE, NETWORKS, Network, bridge_name
@@ -24,6 +25,7 @@ from cyberlab_hub.setup.steps import Reused
 
 Rule = list[str]
 REFUSE: Rule = ["-j", "REJECT", "--reject-with", "icmp-port-unreachable"]
+RESET: Rule = ["-j", "REJECT", "--reject-with", "tcp-reset"]
 ANSWERS: Rule = ["-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED"]
 
 
@@ -70,8 +72,14 @@ def chains(settings: Settings) -> list[Chain]:
     """Every chain with its rules. Pure but for the question whether this machine has ip6tables."""
     mark = hashlib.sha256(settings.name.encode()).hexdigest()[:6].upper()
     found = [
-        Chain(f"CYBERLAB-IN-{mark}", "INPUT", [r for n in NETWORKS for r in _input(settings, n)]),
-        Chain(f"CYBERLAB-FW-{mark}", "DOCKER-USER", _forward(settings)),
+        Chain(
+            f"CYBERLAB-IN-{mark}",
+            "INPUT",
+            [*(r for n in NETWORKS for r in _input(settings, n)), *_input_from_elsewhere(settings)],
+        ),
+        Chain(
+            f"CYBERLAB-FW-{mark}", "DOCKER-USER", [*_forward(settings), *_forward_from_elsewhere(settings)]
+        ),
     ]
     if shutil.which("ip6tables") and Path("/proc/net/if_inet6").exists():
         nothing = [["-i", bridge_name(settings, n.which), "-j", "DROP"] for n in NETWORKS]
@@ -83,15 +91,15 @@ def chains(settings: Settings) -> list[Chain]:
 
 def _input(settings: Settings, network: Network) -> list[Rule]:
     bridge = ["-i", bridge_name(settings, network.which)]
-    host = ["-d", settings.gateway(network.which), "-p", "tcp", "-m", "tcp"]
-    ports = [[*bridge, *host, "--dport", str(port), "-j", "ACCEPT"] for port in network.ports]
+    host = ["-d", settings.gateway(network.which)]
+    ports = [[*bridge, *host, *_to(port), "-j", "ACCEPT"] for port in network.ports]
     return [[*bridge, *ANSWERS, "-j", "ACCEPT"], *ports, [*bridge, *REFUSE]]
 
 
 def _forward(settings: Settings) -> list[Rule]:
     """Between the gate and the others by hand, because Docker drops what goes from one bridge to another."""
     gate = bridge_name(settings, GATE)
-    proxy = ["-o", gate, "-d", settings.proxy_address, "-p", "tcp", "-m", "tcp"]
+    proxy = ["-o", gate, "-d", settings.proxy_address]
     rules: list[Rule] = []
     for network in NETWORKS:
         bridge = bridge_name(settings, network.which)
@@ -101,24 +109,9 @@ def _forward(settings: Settings) -> list[Rule]:
             continue
         rules += [["-i", gate, "-o", bridge, *ANSWERS, "-j", "ACCEPT"]] if network.door else []
         rules.append(["-i", bridge, "-o", bridge, "-j", "RETURN"])
-        rules += (
-            [["-i", bridge, *proxy, "--dport", str(network.door), "-j", "ACCEPT"]] if network.door else []
-        )
+        rules += [["-i", bridge, *proxy, *_to(network.door), "-j", "ACCEPT"]] if network.door else []
         rules += [
-            [
-                "-i",
-                bridge,
-                "-d",
-                str(d.network),
-                "-p",
-                "tcp",
-                "-m",
-                "tcp",
-                "--dport",
-                str(d.port),
-                "-j",
-                "RETURN",
-            ]
+            ["-i", bridge, "-d", str(d.network), *_to(d.port), "-j", "RETURN"]
             for d in direct(settings, network)
         ]
         # Docker accepts answers to what came in; what goes out anew is refused
@@ -126,11 +119,45 @@ def _forward(settings: Settings) -> list[Rule]:
     return rules
 
 
+def _input_from_elsewhere(settings: Settings) -> list[Rule]:
+    """To this host from outside the lab. It would answer at its lab addresses whichever way a packet came in."""
+    rules: list[Rule] = []
+    for address in settings.on_campus.addresses:
+        rules += _bounded(["-d", address, *_to(campus.GATEWAY_PORT)])
+    return [*rules, ["!", "-i", "lo", "-d", settings.subnet, *REFUSE]]
+
+
+def _forward_from_elsewhere(settings: Settings) -> list[Rule]:
+    """Into the lab's networks from outside: answers, and what Docker hands on to the broker's published port."""
+    rules: list[Rule] = []
+    for address in settings.on_campus.addresses:
+        broker = ["-o", bridge_name(settings, "devices"), "-d", settings.mqtt_address]
+        came = [*broker, *_to(campus.BROKER_PORT), "-m", "conntrack", "--ctorigdst", address]
+        rules += [*_bounded(came), [*came, "-j", "RETURN"]]
+    for network in NETWORKS:
+        bridge = ["-o", bridge_name(settings, network.which)]
+        rules += [[*bridge, *ANSWERS, "-j", "RETURN"], [*bridge, *REFUSE]]
+    return rules
+
+
+def _to(port: int) -> Rule:
+    return ["-p", "tcp", "-m", "tcp", "--dport", str(port)]
+
+
+def _bounded(came: Rule) -> list[Rule]:
+    """So many connections at once, for each client and in all."""
+    bounds = ((campus.CONNECTIONS_EACH, "32"), (campus.CONNECTIONS, "0"))
+    return [
+        [*came, "--syn", "-m", "connlimit", "--connlimit-above", str(most), "--connlimit-mask", mask, *RESET]
+        for most, mask in bounds
+    ]
+
+
 def direct(settings: Settings, network: Network) -> tuple[egress.Direct, ...]:
     """The addresses that the operator lets code on that network reach without the proxy, never the lab's own."""
     text = {"devices": settings.egress, "users": settings.egress_of_notebooks}.get(network.which, "")
     own = settings.whole_network
-    listed = egress.parse(text, ()).direct
+    listed = egress.parse(text).direct
     for entry in listed:
         if entry.network.overlaps(own):
             message = f"{entry.network} overlaps the lab's own networks {own}: take it from the list"

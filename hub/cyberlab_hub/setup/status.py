@@ -10,7 +10,7 @@ from cyberlab_hub.disks import HOME, Disks
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.mqtt import probe
 from cyberlab_hub.settings import Settings
-from cyberlab_hub.setup import containers, engines, processes
+from cyberlab_hub.setup import campus, containers, engines, processes
 from cyberlab_hub.setup.health import health_urls, healthy
 
 GB = 2**30
@@ -58,6 +58,7 @@ def collect(settings: Settings) -> list[PartState]:
             PartState(name, answers, detail if answers or not running_process else f"{detail}, no answer")
         )
     rows.append(_address(settings))
+    rows.append(PartState("campus", ok=True, detail=campus.described(settings)))
     return rows
 
 

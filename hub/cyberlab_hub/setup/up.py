@@ -17,6 +17,7 @@ from cyberlab_hub.service.database import Database
 from cyberlab_hub.settings import ROOT, Settings
 from cyberlab_hub.setup import (
     broker,
+    campus,
     cluster,
     containers,
     door,
@@ -41,6 +42,7 @@ CODE = {
     "lab": ["hub/cyberlab_hub", "extensions/cyberlab/spec", "extensions/cyberlab/wire.py"],
     "ingest": [
         "edge/cyberlab_edge",
+        "hub/cyberlab_hub/campus.py",
         "hub/cyberlab_hub/egress.py",
         "hub/cyberlab_hub/errors.py",
         "hub/cyberlab_hub/ingest",
@@ -60,6 +62,7 @@ CODE = {
         "hub/cyberlab_hub/address.py",
         "hub/cyberlab_hub/addresses.py",
         "hub/cyberlab_hub/audit_notes.py",
+        "hub/cyberlab_hub/campus.py",
         "hub/cyberlab_hub/disks.py",
         "hub/cyberlab_hub/egress.py",
         "hub/cyberlab_hub/elsewhere.py",
@@ -112,7 +115,8 @@ def plan(settings: Settings) -> list[Step]:
     return [
         Step("engine-system", "System engine", lambda: engines.ensure_system_engine(settings)),
         Step("kernel", "Kernel", lambda: kernel.ensure(settings)),
-        Step("secrets", "Secrets and certificates", lambda: _ensure_secrets(settings)),
+        Step("campus", "Way in from the campus", lambda: campus.ensure(settings)),
+        Step("secrets", "Secrets and certificates", lambda: _ensure_secrets(settings), ("campus",)),
         Step("database", "Lab database", lambda: _ensure_database(settings)),
         Step(
             "rootfs",
@@ -126,7 +130,7 @@ def plan(settings: Settings) -> list[Step]:
             lambda: networks.ensure(settings, engines.system_engine()),
             ("engine-system",),
         ),
-        Step("firewall", "Firewall", lambda: firewall.ensure(settings), ("networks",)),
+        Step("firewall", "Firewall", lambda: firewall.ensure(settings), ("networks", "campus")),
         image("debian", "rootfs"),
         image("engine", "image-debian"),
         image("pi", "image-engine"),
@@ -282,6 +286,8 @@ def announce(settings: Settings, console: Console) -> None:
         console.print(f"[yellow]warning[/] {warning}", highlight=False)
     if address.advice(settings):
         console.print(address.advice(settings), highlight=False)
+    if settings.on_campus.entries:
+        console.print(f"Things on the campus: {campus.described(settings)}", highlight=False)
     path = settings.secrets / "admin.password"
     if path.exists():
         console.print(f"Administrator [bold]admin[/], password [bold]{settings.secret('admin.password')}[/]")

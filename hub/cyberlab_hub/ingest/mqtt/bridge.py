@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from cyberlab_hub.campus import BROKER_PORT
 from cyberlab_hub.errors import PartDown
 from cyberlab_hub.ingest.mqtt.batch import Batches
 from cyberlab_hub.ingest.mqtt.link import Link, Session
@@ -23,7 +24,6 @@ from cyberlab_hub.settings import Settings
 
 LOOK_SECONDS = 2.0
 """How often the tokens are looked at: how long a withdrawn one lives on, together with the broker's own look."""
-PORT = 8883
 SECRET = "mqtt.gateway"  # noqa: S105 - the file's name
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,13 @@ log = logging.getLogger(__name__)
 
 class Bridge:
     def __init__(
-        self, settings: Settings, database: Database, store: Store, pace: Pace, note: Note, port: int = PORT
+        self,
+        settings: Settings,
+        database: Database,
+        store: Store,
+        pace: Pace,
+        note: Note,
+        port: int = BROKER_PORT,
     ) -> None:
         """
         Raises:

@@ -11,7 +11,7 @@
     files leaks certificates  what lies in the state folder, and where it must not lie as well
     readings database         InfluxDB's rights, the audit's triggers
     ports web registry disk   what listens, what the pages promise, who may pull, who may fill what
-    broker                    who may sign in at the MQTT broker
+    broker campus             who may sign in at the MQTT broker, what the gateway answers beyond the devices' network
 
 Every check takes its paths and addresses from the settings, so a test can point it at a broken copy. Checks change
 nothing: what a check tries would do nothing even where it is allowed. What is refused may be seen in the audit.
@@ -27,6 +27,7 @@ from cyberlab_hub.errors import SetupError
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.doctor import (
     broker,
+    campus,
     certificates,
     database,
     devices,
@@ -57,6 +58,7 @@ GROUPS = (
     readings,
     database,
     ports,
+    campus,
     web,
     registry,
     broker,

@@ -4,36 +4,41 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Iterator
 
+from cyberlab_hub.campus import BROKER_PORT
 from cyberlab_hub.setup.doctor.check import UP, CannotTell, check, none_wrong
 from cyberlab_hub.setup.doctor.patient import Patient
 
 SECONDS = 10
+STRANGERS = {"nobody": (), "the gateway": ("gateway", "a guess")}
 
 
 @check("mqtt-strangers", "registry", "Nobody signs in at the MQTT broker without a token, or without TLS", UP)
 def strangers(patient: Patient) -> str:
     settings = patient.settings
-    patient.at_hand(settings.mqtt_address)
-    host, _, port = settings.mqtt_url.partition("//")[2].partition(":")
-    place = (host, int(port))
+    hosts = (settings.mqtt_address, *settings.on_campus.addresses)
+    patient.at_hand(*hosts)
     trusted = ssl.create_default_context(cafile=settings.certs / "ca.crt")
-    wishes = {"nobody": connect(), "the gateway": connect("gateway", "a guess")}
-    wrong: list[str] = []
+    wrong = [problem for host in hosts for problem in _problems(host, trusted)]
+    return none_wrong(wrong, f"{len(STRANGERS)} strangers refused, certificate good, TLS only")
+
+
+def _problems(host: str, trusted: ssl.SSLContext) -> Iterator[str]:
+    place = (host, BROKER_PORT)
     with socket.create_connection(place, SECONDS) as plain:
         if _accepted(plain, connect()):
-            wrong.append(f"{host}:{port} lets nobody in without TLS")
+            yield f"{host}:{BROKER_PORT} lets nobody in without TLS"
     try:
-        for who, wish in wishes.items():
+        for who, login in STRANGERS.items():
             with (
                 socket.create_connection(place, SECONDS) as plain,
                 trusted.wrap_socket(plain, server_hostname=host) as tls,
             ):
-                if _accepted(tls, wish):
-                    wrong.append(f"{host}:{port} lets {who} in without a token")
+                if _accepted(tls, connect(*login)):
+                    yield f"{host}:{BROKER_PORT} lets {who} in without a token"
     except ssl.SSLError as error:
-        wrong.append(f"{host}:{port} does not speak TLS with a certificate of this lab: {error.reason}")
-    return none_wrong(wrong, f"{len(wishes)} strangers refused, certificate good, TLS only")
+        yield f"{host}:{BROKER_PORT} does not speak TLS with a certificate of this lab: {error.reason}"
 
 
 def connect(user: str = "", password: str = "") -> bytes:

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID as Usage
 
 from cyberlab_hub import certs
+from cyberlab_hub.campus import BROKER_PORT, GATEWAY_PORT
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup import containers
 from cyberlab_hub.setup.doctor.check import UP, Wrong, check, none_wrong
@@ -146,16 +147,18 @@ def _names(uses: set[x509.ObjectIdentifier]) -> str:
 def shown(patient: Patient) -> str:
     settings = patient.settings
     patient.at_hand(settings.registry_address, settings.gateway("devices"))
-    places = {
-        "registry": settings.registry,
-        "mqtt": settings.mqtt_url.partition("//")[2],
-        "ingest": settings.ingest_url.partition("//")[2],
-        "lab": settings.token_url.partition("//")[2].partition("/")[0],
-    }
+    places = [
+        ("registry", settings.registry),
+        ("mqtt", settings.mqtt_url.partition("//")[2]),
+        ("ingest", settings.ingest_url.partition("//")[2]),
+        ("lab", settings.token_url.partition("//")[2].partition("/")[0]),
+    ]
+    for address in settings.on_campus.addresses:
+        places += [("mqtt", f"{address}:{BROKER_PORT}"), ("ingest", f"{address}:{GATEWAY_PORT}")]
     if not settings.engine_url:
-        places["engine"] = settings.workshop_url.partition("//")[2]
+        places.append(("engine", settings.workshop_url.partition("//")[2]))
     wrong: list[str] = []
-    for name, place in places.items():
+    for name, place in places:
         if _shown(place) != ssl.PEM_cert_to_DER_cert((settings.certs / f"{name}.crt").read_text()):
             wrong.append(f"{name} at {place} shows another certificate than {settings.certs / name}.crt")
     for part in patient.parts:
@@ -163,7 +166,7 @@ def shown(patient: Patient) -> str:
             copy = settings.state / "mounts" / part.name / name
             if not copy.exists() or copy.read_bytes() != (settings.certs / name).read_bytes():
                 wrong.append(f"{containers.container_name(settings, part.name)} has another {name}")
-    return none_wrong(wrong, ", ".join(places.values()))
+    return none_wrong(wrong, ", ".join(place for _, place in places))
 
 
 def _shown(place: str) -> bytes | None:

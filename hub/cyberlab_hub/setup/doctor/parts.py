@@ -134,22 +134,41 @@ def kernel_switch(_: Patient) -> str:
 
 
 @check(
-    "containers-published", LAYER, "No container of the lab is published on a port of this machine", REMOVE
+    "containers-published",
+    LAYER,
+    "Of the lab's containers the MQTT broker alone has a port of this machine, where the settings say so",
+    f"`make up`; else {REMOVE}",
 )
 def published(patient: Patient) -> str:
+    wanted = {
+        (containers.container_name(patient.settings, part.name), f"{port}/tcp at {address}:{port}")
+        for part in patient.parts
+        for address, port in part.published
+    }
     wrong: list[str] = []
     for container in patient.neighbours:
-        bindings = container["HostConfig"].get("PortBindings") or {}
-        shown = (container.get("NetworkSettings") or {}).get("Ports") or {}
-        ports = sorted({p for p, where in (*bindings.items(), *shown.items()) if where})
+        name = container["Name"].lstrip("/")
+        wrong += [
+            f"{name} publishes {place}" for place in places_of(container) if (name, place) not in wanted
+        ]
         everything = (
             container["HostConfig"].get("PublishAllPorts")
             or container["HostConfig"].get("NetworkMode") == "host"
         )
-        name = container["Name"].lstrip("/")
-        wrong += [f"{name} publishes {port}" for port in ports]
         wrong += [f"{name} publishes every port it opens"] if everything else []
-    return none_wrong(wrong, f"{len(patient.neighbours)} containers, no port")
+    return none_wrong(wrong, f"{len(patient.neighbours)} containers, {len(wanted) or 'no'} port(s)")
+
+
+def places_of(container: Mapping[str, Any]) -> list[str]:
+    """Every port that a container has of this machine, asked for or given: ``8883/tcp at 192.0.2.10:8883``."""
+    asked = container["HostConfig"].get("PortBindings") or {}
+    given = (container.get("NetworkSettings") or {}).get("Ports") or {}
+    found = {
+        f"{port} at {place['HostIp'] or '0.0.0.0'}:{place['HostPort'] or '(any)'}"  # noqa: S104 - told
+        for port, places in (*asked.items(), *given.items())
+        for place in places or ()
+    }
+    return sorted(found)
 
 
 @check(

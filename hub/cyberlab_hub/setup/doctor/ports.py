@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from cyberlab_hub.campus import GATEWAY_PORT
 from cyberlab_hub.settings import Settings
 from cyberlab_hub.setup.doctor import procfs
 from cyberlab_hub.setup.doctor.check import UP, CannotTell, Wrong, check, none_wrong
@@ -27,7 +28,11 @@ def expected(settings: Settings) -> dict[str, dict[Place, str]]:
             (users, 8082): "users' servers (lab service)",
             (devices, 8444): "devices (registry tokens)",
         },
-        "ingest": {(devices, 8443): "devices (readings)", (devices, 8445): "devices (uplinks)"},
+        "ingest": {
+            (devices, GATEWAY_PORT): "devices (readings)",
+            (devices, 8445): "devices (uplinks)",
+            **{(a, GATEWAY_PORT): "things on the campus" for a in settings.on_campus.addresses},
+        },
     }
 
 

@@ -6,6 +6,7 @@ import ssl
 
 import httpx
 
+from cyberlab_hub.campus import GATEWAY_PORT
 from cyberlab_hub.setup.doctor.check import UP, check, none_wrong
 from cyberlab_hub.setup.doctor.patient import Patient
 
@@ -43,6 +44,7 @@ def only_tls(patient: Patient) -> str:
         settings.registry,
         settings.ingest_url.partition("//")[2],
         settings.token_url.partition("//")[2].partition("/")[0],
+        *(f"{address}:{GATEWAY_PORT}" for address in settings.on_campus.addresses),
     )
     wrong: list[str] = []
     for place in places:

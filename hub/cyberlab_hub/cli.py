@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cyberlab_hub import cli_quota
@@ -53,7 +54,8 @@ def _session(*, root: bool = True) -> Iterator[tuple[Settings, Console]]:
         yield settings, console
     except (HubError, ValueError) as error:
         code = getattr(error, "code", "setting-invalid")
-        Console(stderr=True, highlight=False).print(f"[red]error[/] [{code}] {error}", markup=True)
+        # a code in brackets would pass for a style of rich's, and be left out
+        Console(stderr=True, highlight=False).print(f"[red]error[/] {escape(f'[{code}] {error}')}")
         sys.exit(1)
 
 

@@ -22,8 +22,8 @@ def ensure(settings: Settings) -> str:
         if problem := _problem(settings, address):
             raise SetupError(
                 "campus-unusable",
-                f"CYBERLAB_CAMPUS lists {address}, {problem}. Write one of {', '.join(_possible(settings))}, "
-                "or take it from the list; then `make up`",
+                f"CYBERLAB_CAMPUS lists {address}, {problem}. Take it from the list, or write one of this machine's "
+                f"that the campus reaches ({', '.join(_possible(settings)) or 'it has none'}); then `make up`",
             )
     return described(settings)
 

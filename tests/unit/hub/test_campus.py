@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from cryptography import x509
-from cyberlab_hub import campus, certs
+from cyberlab_hub import campus, certs, cli
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.errors import SetupError
 from cyberlab_hub.ingest.app import CAMPUS, create_app
@@ -23,6 +23,7 @@ from cyberlab_hub.setup import containers, firewall
 from cyberlab_hub.setup.doctor import ports
 from cyberlab_hub.setup.steps import Reused
 from fakes import FakeStore
+from typer.testing import CliRunner
 
 OPEN = "Lab.example.org, 192.0.2.10,192.0.2.11"
 
@@ -82,6 +83,14 @@ def test_where_this_machine_cannot_listen_up_stops(tmp_path: Path, value: str, w
         setup_campus.ensure(Settings(state=tmp_path, campus=value))
     assert caught.value.code == "campus-unusable"
     assert "make up" in caught.value.message
+
+
+def test_the_operator_is_shown_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CYBERLAB_STATE", str(tmp_path))
+    monkeypatch.setenv("CYBERLAB_CAMPUS", "lab.example.org")
+    done = CliRunner().invoke(cli.app, ["up"])
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error [setting-invalid] CYBERLAB_CAMPUS: 'lab.example.org' names no")
 
 
 # ---------------------------------------------------------------- what follows from it

@@ -62,10 +62,14 @@ def serve(
         uplinks = Uplinks(store, tokens, pace, Refusals(post.put))
         host = host or settings.gateway("devices")
         app = create_app(store, tokens, pace, post.put, bridge.stop if bridge else lambda: None)
-        listeners = [_listener(settings, app, host, port, 2000)]
-        for address in settings.on_campus.addresses:
-            outer = create_app(store, tokens, pace, post.put, served=CAMPUS)
-            listeners.append(_listener(settings, outer, address, port, CONNECTIONS, lifespan="off"))
+        outer = create_app(store, tokens, pace, post.put, served=CAMPUS)
+        listeners = [
+            _listener(settings, app, host, port, 2000),
+            *(
+                _listener(settings, outer, address, port, CONNECTIONS, lifespan="off")
+                for address in settings.on_campus.addresses
+            ),
+        ]
         if bridge is not None:
             bridge.start()
         uvloop.run(_every_door(listeners, uplinks, settings, host, uplink_port))

@@ -1,6 +1,7 @@
 #!/usr/bin/perl
-# Reads the broker's log. What people read goes on to standard output; which publish was denied and which login was
-# refused goes to the gateway, that notes it in the audit. The rest, two lines and more for each message, ends here.
+# Reads the broker's log. What people read goes on to standard output; which publish was denied, which login was
+# refused and who subscribes to what goes to the gateway, that notes in the audit what was not theirs. The rest, two
+# lines and more for each message, ends here.
 #   said.pl SOCKET       a datagram is HOW_MANY_WERE_LOST_BEFORE, a blank, and the broker's lines as they are
 # It never waits for the gateway: what cannot be handed over at once is counted.
 use strict;
@@ -32,7 +33,11 @@ while (my $line = <STDIN>) {
         hand_over(substr $line, $stamp);
         next;
     }
-    next if substr($begin, 0, 1) eq "\t";
+    if (substr($begin, 0, 1) eq "\t") {
+        # a topic; the line before the first says whose wish it is
+        hand_over(substr($before, $stamp) . substr($line, $stamp)) if $before =~ /: Received SUBSCRIBE from /;
+        next;
+    }
     # who is refused has no name; the line before says its address
     hand_over(substr($before, $stamp) . substr($line, $stamp))
         if $begin eq "Client " && $line =~ /disconnected, not authorised\.$/;

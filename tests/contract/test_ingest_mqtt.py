@@ -235,7 +235,8 @@ def test_nobody_publishes_elsewhere_or_reads_anything(running: Broker, owner: st
     hers = let_in(make_thing(running, owner, "hers"))
     other = let_in(make_thing(running, f"ben-{owner}"))
     got: list[str] = []
-    with other.client() as client, other.client(MQTTProtocolVersion.MQTTv5):
+    with other.client() as client:
+        wait_for(client.is_connected, 10)
         client.on_message = lambda _c, _d, message: got.append(message.topic)
         for topic in ("#", "cyberlab/#", "+/+/+/+", f"{hers.topic}/#", "$SYS/#", "refused/#", "gateway/#"):
             client.subscribe(topic, qos=1)
@@ -254,6 +255,23 @@ def test_nobody_publishes_elsewhere_or_reads_anything(running: Broker, owner: st
         wait_for(lambda: values(running, owner, "t") == [1.0], 30)
     assert got == []
     assert values(running, other.owner, "t") == []
+
+
+def test_who_listens_to_others_is_in_the_audit(running: Broker, owner: str) -> None:
+    mallory = let_in(make_thing(running, owner, "hers"))
+    topics = ("#", "cyberlab/#", f"refused/ben/{mallory.user}", f"refused/{owner}/{mallory.user}")
+    with mallory.client() as client:
+        wait_for(client.is_connected, 10)
+        for topic in topics:
+            client.subscribe(topic, qos=1)
+            time.sleep(1.1)  # each in a second of its own
+
+    def listened() -> list[str]:
+        found = [e.object for e in audit(running) if e.actor == owner and e.reason == "topic-denied"]
+        return sorted(what.partition(" listens to ")[2] for what in found)
+
+    wait_for(lambda: len(listened()) >= 3, 30)
+    assert listened() == sorted(topics[:3]), "her own refusals she may read"
 
 
 def test_a_denied_topic_is_in_the_audit_under_its_owner(running: Broker, owner: str) -> None:

@@ -15,6 +15,7 @@ from cyberlab.errors import NotFound
 from cyberlab.wire import NewThing
 from hostile.attack import Attack, Scene, table
 from hostile.scene import Someone, wait_until
+from hostile.test_audit import last, rows
 
 PATH = f"{os.environ['PATH']}:/usr/sbin"
 MARK = "ways"
@@ -134,6 +135,7 @@ def _listens(scene: Scene) -> None:
     mine, theirs = thing_of(scene, scene.mallory), thing_of(scene, scene.ben)
     topics = ["#", "cyberlab/#", "+/+/+/+", f"{theirs.mqtt_topic}/#", "$SYS/#", "refused/#"]
     wanted = [part for topic in topics for part in ("-t", topic)]
+    since = last(scene)
     listening = subprocess.Popen(
         ["mosquitto_sub", "--cafile", str(scene.settings.certs / "ca.crt"), "-h", scene.settings.mqtt_address,
          "-p", "8883", "-u", mine.mqtt_user, "-P", mine.token, "-W", "8", "-v", *wanted],
@@ -143,6 +145,8 @@ def _listens(scene: Scene) -> None:
     arrives(scene, scene.ben, theirs)
     heard, _ = listening.communicate(timeout=60)
     assert heard == ""
+    noted = rows(scene, since, action="mqtt", actor=scene.mallory.name)
+    assert any("listens to" in row["object"] for row in noted), "it is in the audit"
 
 
 def _strangers(scene: Scene) -> None:

@@ -62,6 +62,27 @@ def test_no_topic_steers_a_terminal_or_forges_a_row(heard: Heard, topic: str) ->
     assert len(what) < 120
 
 
+def listens(topic: str, user: str = USER) -> str:
+    return f"0 Received SUBSCRIBE from {user}\n\t{topic} (QoS 1)"
+
+
+@pytest.mark.parametrize(
+    "topic", ["#", "cyberlab/ben/#", f"refused/anna/{USER}/#", f"refused/ben/{USER}", "x (QoS 1)"]
+)
+def test_who_listens_to_what_is_anothers(heard: Heard, topic: str) -> None:
+    assert heard.take(listens(topic)) == [
+        ("anna", "topic-denied", f"thing on balcony listens to {topic}", "", 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("topic", "user"),
+    [(f"refused/anna/{USER}", USER), ("cyberlab/ben/#", "gateway.ben"), ("#", "0123456789abcdff.balcony")],
+)
+def test_what_one_may_listen_to_is_no_refusal(heard: Heard, topic: str, user: str) -> None:
+    assert heard.take(listens(topic, user)) == []
+
+
 def test_an_unknown_login_is_nobodys(heard: Heard) -> None:
     assert heard.take(denied("x", "0123456789abcdff.balcony")) == [("", "topic-denied", "", "", 1)]
 

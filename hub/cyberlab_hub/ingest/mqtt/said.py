@@ -1,11 +1,13 @@
-"""What the broker tells nobody but its log: a publish that was denied, a login that was refused -> the audit.
+"""What the broker tells nobody but its log: a publish that was denied, a login that was refused, who subscribes to what
+is another's -> the audit.
 
 In MQTT 3.1.1 the client never learns that its message was dropped. So the broker's container hands these lines of the
 log to a socket in the folder that both see (``spawner_images/mqtt/said.pl``). Beside what the broker writes itself,
 they hold what strangers choose: so each is read by one strict form, whose user the broker has checked, and of the
 rest only the beginning of the topic is kept, with nothing in it that steers a terminal.
 
-Subscriptions are not among them: Mosquitto grants every one, delivers nothing that may not be read, and says neither.
+Mosquitto grants every subscription and delivers nothing that its user may not read; it says neither. So what is asked
+for is held against the one topic that a login may read.
 
 For each login (or address) there is at most one entry a second, the rest is counted: the queue to the audit is short
 and everybody's.
@@ -29,6 +31,7 @@ from cyberlab.wire import AuditEntry
 from cyberlab_hub.ingest.mqtt.logins import Login
 from cyberlab_hub.ingest.refusals import Note, who
 from cyberlab_hub.service.models import now
+from cyberlab_hub.service.mqtt_logins import refusals_of
 
 ACTION = "mqtt"
 SOCKET = "said"
@@ -38,11 +41,14 @@ STRANGERS = 200
 WINDOW_SECONDS = 1.0
 _LINE_BYTES = 4096
 """The broker's own lines have at most 1,000."""
+_USER = r"(?P<user>[0-9a-f]{16}\.[A-Za-z0-9._-]{1,64})"
 _LOST = re.compile(r"(?P<lost>\d{1,9}) (?P<lines>.*)", re.DOTALL)
 _DENIED = re.compile(
-    r"Denied PUBLISH from (?P<user>[0-9a-f]{16}\.[A-Za-z0-9._-]{1,64}) "
-    r"\(d[01], q[012], r[01], m\d{1,5}, '(?P<topic>.*?)(', \.\.\. \(\d+ bytes\)\))?",
+    rf"Denied PUBLISH from {_USER} \(d[01], q[012], r[01], m\d{{1,5}}, '(?P<topic>.*?)(', \.\.\. \(\d+ bytes\)\))?",
     re.DOTALL,
+)
+_LISTENS = re.compile(
+    rf"Received SUBSCRIBE from ({_USER}|gateway[^\n]*)\n\t(?P<topic>.*?)( \(QoS [012]\))?", re.DOTALL
 )
 # the broker has no name for it: so what the first line names is its address, and nothing that it said itself
 _REFUSED = re.compile(
@@ -88,6 +94,8 @@ class Said:
         lines = parts["lines"]
         if denied := _DENIED.fullmatch(lines):
             self._denied(denied["user"], denied["topic"])
+        elif listens := _LISTENS.fullmatch(lines):
+            self._listens(listens["user"], listens["topic"])
         elif refused := _REFUSED.fullmatch(lines):
             self._refused(refused["address"])
         elif _REFUSED_ANY.fullmatch(lines):
@@ -110,6 +118,13 @@ class Said:
             return
         what = f"{who(login.sender)} on {login.device} to {shown(topic)}"
         self._counted(user, refusal(login.owner, "topic-denied", what))
+
+    def _listens(self, user: str | None, topic: str) -> None:
+        login = self._logins().get(user or "")
+        if login is None or topic == refusals_of(login.owner, login.user):
+            return  # a session of the gateway, or what it may read
+        what = f"{who(login.sender)} on {login.device} listens to {shown(topic)}"
+        self._counted(login.user, refusal(login.owner, "topic-denied", what))
 
     def _refused(self, address: str) -> None:
         try:

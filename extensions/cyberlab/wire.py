@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cyberlab.spec.image import FileEntry, ImageSpec
 
@@ -427,16 +427,24 @@ class Share(View):
     created: datetime
 
 
+def _on_one_line(text: str) -> str:
+    """A name may be a user's invention: what ends a line or steers a terminal would pass for more than a name."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+Line = Annotated[str, AfterValidator(_on_one_line)]
+
+
 class AuditEntry(View):
     """Who did what to which object, from where, allowed or refused and why."""
 
     id: int = 0
     """Rises with each row: `after` it begins the next page."""
     at: datetime
-    actor: str
+    actor: Line
     """A user; ``operator`` at the server's command line, ``lab`` by itself; empty without a valid token."""
     action: str
-    object: str
+    object: Line
     allowed: bool
     reason: str = ""
     """Of a refusal: its code. ``not-yours`` where the user was told that there is no such thing."""

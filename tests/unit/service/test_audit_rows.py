@@ -132,6 +132,16 @@ def test_many_rows_go_in_several_steps(database: Database, monkeypatch: pytest.M
 
 
 # ---------------------------------------------------------------- reading
+@pytest.mark.parametrize("end", ["\n", "\u2028", "\u0085", "\x1b[2K", "\u202e"])
+def test_a_name_is_no_second_row(database: Database, end: str) -> None:
+    """Readers of JSON lines take what Python calls a line end for one."""
+    audit = Audit(database)
+    audit.add(entry(object=f'air{end}{{"id": 1, "actor": "ben"}}'))
+    (row,) = audit.newest(1)
+    assert row.object.startswith("air?")
+    assert len(row.model_dump_json().splitlines()) == 1
+
+
 def test_rows_are_found_by_each_filter(database: Database) -> None:
     audit = Audit(database)
     at = datetime(2026, 3, 1, tzinfo=UTC)

@@ -75,7 +75,7 @@ class Point:
     def line(self) -> str:
         """The point as one line, without the line break. Tags are sorted, which InfluxDB likes best."""
         fields = ",".join(f"{_escape(k)}={_encode(v)}" for k, v in self.fields.items())
-        return f"{_escape(self.measurement, equals=False)}{encode_tags(self.tags)} {fields} {self.time_ns}"
+        return f"{encode_measurement(self.measurement)}{encode_tags(self.tags)} {fields} {self.time_ns}"
 
 
 def reading(
@@ -257,6 +257,10 @@ def _short(value: object) -> str:
 def _escape(text: str, *, equals: bool = True) -> str:
     text = text.replace(",", "\\,").replace(" ", "\\ ")
     return text.replace("=", "\\=") if equals else text
+
+
+def encode_measurement(name: str) -> str:
+    return _escape(name, equals=False)
 
 
 def encode_tags(tags: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from cyberlab_hub.errors import PartDown, QueryRefused
+from cyberlab_hub.ingest import remembered
 from cyberlab_hub.ingest.store import Means, database_of
 from cyberlab_hub.service import keeping as keeping_module
 from cyberlab_hub.service import means as means_module
@@ -283,6 +284,21 @@ def test_stopping_leaves_what_was_made_until_it_is_forgotten(three: ServiceLab) 
 
 
 # ---------------------------------------------------------------- refusals
+def test_no_reading_passes_for_a_mean(three: ServiceLab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembered, "FRESH_SECONDS", -1)
+    before = held(three, "t_1h")
+    lines = f"t_1h value=666,value_count=1i {midnight(1)}\nt value=1 {midnight(1)}"
+    answer = three.anna.post("/write", content=lines).json()
+    assert (answer["written"], [line["line"] for line in answer["refused"]]) == (1, [1])
+    assert "'t_1h' holds means" in answer["refused"][0]["reason"]
+    assert held(three, "t_1h") == before
+    assert three.ben.post("/write", content=lines).json()["written"] == 2, "nobody else has such means"
+    forget(three, -(2**63), 2**63 - 1)
+    three.anna.post("/storage/means/stop", json={"measurement": "t"}).raise_for_status()
+    forget(three, -(2**63), 2**63 - 1, "t_1h")
+    assert three.anna.post("/write", content=lines).json()["written"] == 2, "the rule and its means are gone"
+
+
 def test_refusals_have_codes(lab: ServiceLab) -> None:
     write(lab, "t", midnight(1))
     write(lab, "u_1h", midnight(1))

@@ -242,6 +242,27 @@ def _without_space_on_an_uplink(scene: Scene) -> None:
     assert not readings_of(scene.ben, name).strip()
 
 
+# ---------------------------------------------------------------- readings that pass for means
+def _passes_for_a_mean(scene: Scene) -> None:
+    who, thing = scene.mallory, thing_of(scene, scene.mallory)
+    name = f"air{secrets.token_hex(3)}"
+    _writes(who, name)
+    assert _rule(who, name).status_code == 202
+    _made(who, name)
+    time.sleep(6)
+    before = readings_of(who, f"{name}_1h")
+    forged = f"{name}_1h value=666,value_count=1i"
+    answer = write(scene, thing.token, who.name, f"{forged}\n{name} value=2".encode())
+    assert (answer.status_code, "holds means" in answer.json()["message"]) == (400, True)
+    answer = who.http.post("/write", content=f"{forged} {time.time_ns()}".encode())
+    assert answer.json()["written"] == 0
+    assert pub(scene, thing, "-m", "666", topic=f"{thing.mqtt_topic}/{name}_1h") == 0
+    assert pub(scene, thing, "-m", "7654.25", topic=f"{thing.mqtt_topic}/{name}") == 0
+    wait_until("the reading after it", lambda: "7654.25" in readings_of(who, name), 40)
+    assert readings_of(who, f"{name}_1h") == before
+    _over(who)
+
+
 def _attack(name: str, tries: str, must_hold: str, layer: str, run: Callable[[Scene], None]) -> Attack:
     return Attack("keeping", name, tries, must_hold, layer, run)
 
@@ -257,6 +278,7 @@ ATTACKS = (
     _attack("longer-means", "keeps means for longer than the quota", "refused", "quota", _longer_means),
     _attack("without-space", "writes without space, by three ways", "refused, or it waits", "quota", _without_space),
     _attack("without-space-uplink", "the same by a device's uplink", "told to come later", "quota", _without_space_on_an_uplink),
+    _attack("passes-for-a-mean", "writes readings into her means", "refused by each way", "gateway", _passes_for_a_mean),
 )  # fmt: skip
 
 

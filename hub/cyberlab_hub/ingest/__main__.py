@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from cyberlab_hub.campus import BROKER_PORT, CONNECTIONS, GATEWAY_PORT
 from cyberlab_hub.errors import HubError
+from cyberlab_hub.ingest.apart import set_apart
 from cyberlab_hub.ingest.app import CAMPUS, create_app
 from cyberlab_hub.ingest.mqtt.bridge import Bridge
 from cyberlab_hub.ingest.pace import Pace
@@ -53,7 +54,7 @@ def serve(
     post = AuditPost(lambda: Audit(database))
     try:
         quotas = Quotas(database)
-        store, tokens = open_store(settings), Tokens(database)
+        store, tokens = set_apart(open_store(settings), database), Tokens(database)
         space = Space(lambda owner: quotas.of(owner, "readings"), store.spaces)
         pace = Pace(lambda owner: quotas.of(owner, "points"), admit=space.admit)
         bridge: Bridge | None = None

@@ -9,6 +9,7 @@ from anyio import CapacityLimiter
 from cyberlab.wire import Catalogue, JobKind
 from fastapi import Depends, Request
 
+from cyberlab_hub.ingest.apart import set_apart
 from cyberlab_hub.ingest.pace import Pace
 from cyberlab_hub.ingest.space import Space
 from cyberlab_hub.ingest.store import Store
@@ -84,6 +85,7 @@ def assemble(
     """Put the parts together and bring the catalogue to `seed`. Nothing runs yet: `Parts.jobs.start` does that."""
     catalogue = CatalogueShelf(database, workshop)
     catalogue.seed(seed)
+    store = set_apart(store, database)
     slots = {
         JobKind.BUILD: settings.build_slots,
         JobKind.TRIAL: TRIAL_SLOTS,

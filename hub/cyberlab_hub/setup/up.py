@@ -49,6 +49,7 @@ CODE = {
         "hub/cyberlab_hub/listeners.py",
         *AUDITING,
         "hub/cyberlab_hub/service/credentials.py",
+        "hub/cyberlab_hub/service/models_readings.py",
         "hub/cyberlab_hub/service/mqtt_logins.py",
         "hub/cyberlab_hub/service/policy.py",
         "hub/cyberlab_hub/service/quota_table.py",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPSConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -197,3 +200,23 @@ def test_the_client_in_javascript(
     assert sorted(frame["value"]) == list(range(500))
     assert set(frame["room"]) == {"b 12"}
     assert set(frame["device"]) == {"pi01"}
+
+
+@pytest.mark.parametrize("path", ["/api/v1/write", "/api/v2/write?bucket={owner}"])
+def test_a_client_hears_that_its_batch_is_too_large_also_when_it_sends_all_of_it(
+    running: Gateway, owner: str, path: str
+) -> None:
+    body = b"t value=1 1700000000000000000\n" * 500_000
+    headers = {
+        "Authorization": f"Bearer {running.token(owner).read_text()}",
+        "X-Cyberlab-Device": "pi01",
+        "Content-Type": "text/plain",
+    }
+    address = urlsplit(running.url)
+    context = ssl.create_default_context(cafile=running.settings.certs / "ca.crt")
+    connection = HTTPSConnection(address.hostname or "", address.port, timeout=30, context=context)
+    with closing(connection):
+        connection.request("POST", path.format(owner=owner), body, headers)
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("Connection")) == (413, "close")
+        assert b"body-large" in answer.read()

@@ -101,7 +101,7 @@ class Influx:
             except HTTPError as error:
                 raise PartDown("database-down", DOWN) from error
             finally:
-                response.close()
+                _give_back(response)
             raise refusal
         rows = self._rows(response, database, influxql, headers)
         return _resumed(next(rows, b""), rows)
@@ -121,7 +121,7 @@ class Influx:
         except HTTPError as error:
             raise PartDown("database-down", f"The answer was cut off. {DOWN}") from error
         finally:
-            response.close()
+            _give_back(response)
         end = held.rfind(_END)
         if end >= 0:
             rest = held[:end]
@@ -221,6 +221,12 @@ class Influx:
             )
         except HTTPError as error:
             raise PartDown("database-down", DOWN) from error
+
+
+def _give_back(response: BaseHTTPResponse) -> None:
+    """The connection's place in the pool too: closing a response that is not read to its end does not do that."""
+    response.close()
+    response.release_conn()
 
 
 def _resumed(first: bytes, rows: Generator[bytes, None, None]) -> Iterator[bytes]:

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from cyberlab.wire import Measurement, RefusedLine
-from urllib3 import BaseHTTPResponse, PoolManager, Timeout
+from urllib3 import BaseHTTPResponse, Timeout, connection_from_url
 from urllib3.exceptions import HTTPError
 
 from cyberlab_hub.errors import HubError, NotAllowed, NotFound, PartDown, QueryRefused
@@ -46,15 +46,15 @@ class Influx:
     """One pool of connections. `headers` carry the credentials of whoever the call is for."""
 
     def __init__(self, url: str, write_path: str) -> None:
-        self._url = url.rstrip("/")
+        self._path = urlsplit(url).path.rstrip("/")
         self._write_path = write_path
         # reads no proxy of the machine: a campus proxy has no business between the lab and its database
-        self._http = PoolManager(num_pools=1, maxsize=_CONNECTIONS, block=True)
+        self._http = connection_from_url(url, maxsize=_CONNECTIONS, block=True)
         self._halves = Halves()
 
     def close(self) -> None:
         self._halves.close()
-        self._http.clear()
+        self._http.close()
 
     def ping(self) -> str:
         response = self._send("GET", "/ping", timeout=5)
@@ -208,13 +208,13 @@ class Influx:
         stream: bool = False,
     ) -> BaseHTTPResponse:
         try:
-            return self._http.request(
+            return self._http.urlopen(
                 method,
-                f"{self._url}{path}?{urlencode(params)}" if params else self._url + path,
+                f"{self._path}{path}?{urlencode(params)}" if params else self._path + path,
                 headers={"Accept-Encoding": "identity", **headers},
                 body=body,
                 timeout=Timeout(connect=3, read=timeout),
-                pool_timeout=_SECONDS,
+                pool_timeout=int(_SECONDS),
                 retries=False,
                 redirect=False,
                 preload_content=not stream,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from pathlib import Path
 
 import pytest
 from bad_archives import MB, Bad, cases, zipped
 from hostile.attack import Attack, Scene, table
 from hostile.scene import in_background
+from hostile.watch import PartProcess
 
 MEMORY_BYTES = 120 * MB
 """What unpacking may add to the service: the archive, the files of a spec, an xz dictionary."""
@@ -19,26 +18,8 @@ OF_THE_GUARD = {"an archive of 9 MB": ("body-too-large", 413), "nothing": ("requ
 """What does not get as far as the archive's own readers."""
 
 
-class Service:
-    """The process of the lab service, by its own account in /proc."""
-
-    def __init__(self, scene: Scene) -> None:
-        record = json.loads((scene.settings.state / "run" / "lab.json").read_text())
-        self._proc = Path("/proc") / str(record["pid"])
-
-    def memory(self) -> int:
-        return self._number("status", "VmRSS:") * 1024
-
-    def written(self) -> int:
-        return self._number("io", "wchar:")
-
-    def _number(self, file: str, key: str) -> int:
-        lines = (self._proc / file).read_text().splitlines()
-        return int(next(line for line in lines if line.startswith(key)).split()[1])
-
-
 def upload(bad: Bad, scene: Scene) -> None:
-    service, packed = Service(scene), bad.make()
+    service, packed = PartProcess(scene.settings, "lab"), bad.make()
     code, status = OF_THE_GUARD.get(bad.tries, (bad.code, 422))
     memory, written = service.memory(), service.written()
     answers = []
@@ -71,7 +52,7 @@ def attack(bad: Bad) -> Attack:
 
 def flood(scene: Scene) -> None:
     """Many bombs at once: some are unpacked and refused, the others are told to wait; Ben still unpacks his own."""
-    service = Service(scene)
+    service = PartProcess(scene.settings, "lab")
     memory = service.memory()
     packed = zipped(*((f"{number}", bytes(900_000)) for number in range(60)))
     codes: list[str] = []

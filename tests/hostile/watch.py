@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import selectors
 import shutil
@@ -62,6 +63,26 @@ class HostWatch:
 
     def __exit__(self, *_: object) -> None:
         self.canary.unlink(missing_ok=True)
+
+
+class PartProcess:
+    """The process of a part of the lab (``lab``, ``ingest``), by its account in /proc."""
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        record = json.loads((settings.state / "run" / f"{name}.json").read_text())
+        self._proc = Path("/proc") / str(record["pid"])
+
+    def memory(self) -> int:
+        """Bytes of it that are in memory."""
+        return self._number("status", "VmRSS:") * 1024
+
+    def written(self) -> int:
+        """Bytes that it has written until now."""
+        return self._number("io", "wchar:")
+
+    def _number(self, file: str, key: str) -> int:
+        lines = (self._proc / file).read_text().splitlines()
+        return int(next(line for line in lines if line.startswith(key)).split()[1])
 
 
 def memory_free() -> int:

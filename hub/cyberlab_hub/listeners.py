@@ -13,10 +13,15 @@ import ssl
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import uvicorn
 
 log = logging.getLogger("cyberlab.listeners")
+
+PARSER: Literal["h11"] = "h11"
+"""Of uvicorn's two it is the one that bounds a request's head (64 KB). Without a word it would take ``httptools``,
+quicker and without any bound, wherever some package brings that along."""
 
 
 class Listener(uvicorn.Server):

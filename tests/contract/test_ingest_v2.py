@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import select
+import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from http.client import HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -220,3 +222,21 @@ def test_a_client_hears_that_its_batch_is_too_large_also_when_it_sends_all_of_it
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("Connection")) == (413, "close")
         assert b"body-large" in answer.read()
+
+
+def test_a_head_without_end_is_cut_off(running: Gateway) -> None:
+    """Nobody has said yet who they are: what they may make the gateway remember is bounded."""
+    address = urlsplit(running.url)
+    context = ssl.create_default_context(cafile=running.settings.certs / "ca.crt")
+    sent = 0
+    with (
+        socket.create_connection((address.hostname, address.port), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=address.hostname) as line,
+    ):
+        line.sendall(b"GET /ping HTTP/1.1\r\nHost: lab\r\n")
+        with suppress(ConnectionError, ssl.SSLError):
+            while sent < 4_000_000 and not select.select([line], [], [], 0)[0]:
+                sent += line.send(b"X-%d: %s\r\n" % (sent, b"a" * 1000))
+        with suppress(ConnectionError, ssl.SSLError):
+            assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert sent < 4_000_000

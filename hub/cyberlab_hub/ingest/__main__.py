@@ -24,7 +24,7 @@ from cyberlab_hub.ingest.space import Space
 from cyberlab_hub.ingest.store import open_store
 from cyberlab_hub.ingest.tokens import Tokens
 from cyberlab_hub.ingest.uplink import UPLINK_PORT, Uplinks
-from cyberlab_hub.listeners import Listener, keep_fresh
+from cyberlab_hub.listeners import PARSER, Listener, keep_fresh
 from cyberlab_hub.listeners import serve as serve_all
 from cyberlab_hub.service.audit import Audit
 from cyberlab_hub.service.audit_post import AuditPost
@@ -103,7 +103,7 @@ def _listener(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
         limit_concurrency=connections,
-        http="httptools",
+        http=PARSER,
     )
     config.load()
     if config.ssl is not None:

@@ -20,7 +20,7 @@ import uvicorn
 from cyberlab_hub import settings as settings_module
 from cyberlab_hub.errors import HubError
 from cyberlab_hub.ingest.store import open_store
-from cyberlab_hub.listeners import Listener, keep_fresh, serve
+from cyberlab_hub.listeners import PARSER, Listener, keep_fresh, serve
 from cyberlab_hub.service.app import create_app
 from cyberlab_hub.service.catalogue import read_seed
 from cyberlab_hub.service.database import Database
@@ -53,6 +53,7 @@ def listeners(settings: Settings, parts: Parts) -> tuple[Listener, Listener]:
         partial(room, parts),
     )
     common: dict[str, Any] = {
+        "http": PARSER,
         "log_config": None,
         "access_log": False,
         "server_header": False,

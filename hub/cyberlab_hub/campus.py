@@ -31,7 +31,7 @@ class Campus:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Where the two ports open."""
-        return tuple(entry for entry in self.entries if _is_address(entry))
+        return tuple(entry for entry in self.entries if is_ipv4(entry))
 
     @property
     def gateway_url(self) -> str:
@@ -53,7 +53,7 @@ def parse(text: str) -> Campus:
     campus = Campus(tuple(dict.fromkeys(filter(None, re.split(r"[,\s]+", text.lower())))))
     for entry in campus.entries:
         name = HOST_NAME.fullmatch(entry) and len(entry) <= 253 and not entry.rpartition(".")[2].isdigit()
-        if not name and not _is_address(entry):
+        if not name and not is_ipv4(entry):
             raise ValueError(
                 f"{entry!r} is neither an address (version 4) nor a host name; write it without https:// and port, "
                 "as in 192.0.2.10,lab.example.org"
@@ -65,7 +65,8 @@ def parse(text: str) -> Campus:
     return campus
 
 
-def _is_address(text: str) -> bool:
+def is_ipv4(text: str) -> bool:
+    """Whether it is an address of version 4, and so no name."""
     try:
         IPv4Address(text)
     except ValueError:

@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cyberlab_hub.campus import is_ipv4
 from cyberlab_hub.settings import Settings
 
 CA_DAYS = 3650
@@ -71,7 +72,7 @@ def _web(settings: Settings) -> tuple[Holder, ...]:
     if settings.tls_mode != "own":
         return ()
     name, addresses = settings.public_host, {settings.connect_address, "127.0.0.1"}
-    names = (name,) if _is_ip(name) else (name, f"*.{name}")
+    names = (name,) if is_ipv4(name) else (name, f"*.{name}")
     return (Holder("web", tuple(dict.fromkeys((*names, *sorted(addresses), "localhost")))),)
 
 
@@ -158,15 +159,9 @@ def _good(folder: Path, holder: Holder) -> bool:
 
 
 def _names(addresses: tuple[str, ...]) -> list[x509.GeneralName]:
-    return [x509.IPAddress(ip_address(a)) if _is_ip(a) else x509.DNSName(a) for a in dict.fromkeys(addresses)]
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        IPv4Address(text)
-    except ValueError:
-        return False
-    return True
+    return [
+        x509.IPAddress(ip_address(a)) if is_ipv4(a) else x509.DNSName(a) for a in dict.fromkeys(addresses)
+    ]
 
 
 def _subject(name: str) -> x509.Name:
